@@ -1,0 +1,44 @@
+//! A folder of dbt-convention SQL and YAML → a manifest: configuration, Jinja, the graph of nodes,
+//! selectors. Knows nothing of engines: the caller says how relations are named
+//! ([`Relations`]) and runs the SQL.
+//!
+//! ```no_run
+//! use clicktrail_project::{AdapterRelations, CompileContext, LoadOptions, Project, SelectArgs};
+//!
+//! # fn main() -> clicktrail_project::Result<()> {
+//! let project = Project::load(&LoadOptions { project_dir: "demo".into(), ..Default::default() })?;
+//! let selected = project.select(&SelectArgs { select: vec!["+fct_credits".into()], ..Default::default() })?;
+//! let relations = AdapterRelations(project.target.adapter);
+//! for id in project.manifest.order().iter().filter(|id| selected.contains(*id)) {
+//!     if let Some(node) = project.manifest.nodes.get(id) {
+//!         let compiled = project.compile(node, &CompileContext::new(&relations))?;
+//!         assert!(!compiled.sql.is_empty());
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+
+mod compile;
+mod config;
+mod error;
+mod manifest;
+mod node;
+mod profile;
+mod project;
+mod relations;
+mod select;
+
+pub use compile::{CompileContext, Compiled, LineMap, Relations};
+pub use config::{
+    IncrementalStrategy, Materialized, NodeConfig, OnSchemaChange, PartitionBy, Severity,
+};
+pub use error::{ErrorKind, Fault, Location, ProjectError, Result};
+pub use manifest::{Manifest, Metadata};
+pub use node::{
+    Checksum, Column, DependsOn, Freshness, Given, InputName, Macro, Node, Overrides, Period,
+    RefCall, ResourceType, Rows, Source, TestMetadata, UnitTest,
+};
+pub use profile::{Adapter, Target};
+pub use project::{LoadOptions, Project};
+pub use relations::AdapterRelations;
+pub use select::SelectArgs;
