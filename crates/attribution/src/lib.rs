@@ -1,0 +1,17 @@
+//! Attribution mathematics: who gets how much of a conversion, and the fold that judges the SQL.
+//!
+//! Pure functions over plain values: no files, no SQL, no async, no clock. Section numbers such
+//! as `[2.5]` cite the attribution semantics; column names are those of `docs/models.md`.
+//!
+//! | room | in → out |
+//! |---|---|
+//! | [`credit`] | a total and weights → integer shares that sum exactly |
+//! | [`single_touch`] | a journey → the one touch each attribution model credits |
+//! | [`mod@reference`] | events → sessions, touches, conversions, credits, without SQL |
+
+pub mod credit;
+mod error;
+pub mod reference;
+pub mod single_touch;
+
+pub use error::AttributionError;

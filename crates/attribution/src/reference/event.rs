@@ -1,0 +1,180 @@
+//! The rows that the fold reads: the typed columns of `stg_events` that decide attribution.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// Shared text; a caller that reads many events should intern it.
+pub type Text = Arc<str>;
+
+/// Source, medium and campaign of one record, never mixed from several `[2.2]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceFields {
+    /// Traffic source.
+    pub source: Option<Text>,
+    /// Traffic medium.
+    pub medium: Option<Text>,
+    /// Campaign name.
+    pub campaign: Option<Text>,
+}
+
+impl SourceFields {
+    /// Does the record hold anything, even an empty text?
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        self.source.is_some() || self.medium.is_some() || self.campaign.is_some()
+    }
+}
+
+/// What one event says about where the visitor came from `[2.1]`; values are cleaned.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Evidence {
+    /// Class 1 (collected) to 5 (referrer); the lowest is the best.
+    pub class: u8,
+    /// Usable source, medium and campaign.
+    pub fields: SourceFields,
+    /// The click id, of whatever network.
+    pub click_id: Option<Text>,
+}
+
+/// One row of `stg_events`. Copies of an event may be present; their order never matters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Event {
+    /// The 128-bit key as hexadecimal text `[2.19]`.
+    pub event_key: Text,
+    /// Microseconds since 1970, UTC.
+    pub event_timestamp: i64,
+    /// `batch_page_id`, null as 0.
+    pub batch_page_id: i64,
+    /// `batch_ordering_id`, null as 0.
+    pub batch_ordering_id: i64,
+    /// `batch_event_index`, null as 0.
+    pub batch_event_index: i64,
+    /// GA4 event name.
+    pub event_name: Text,
+    /// `user_pseudo_id`, or `event:` and the event key when that is null `[2.24]`.
+    pub person_key: Text,
+    /// The device, null without consent.
+    pub user_pseudo_id: Option<Text>,
+    /// The signed-in user, null when unknown; only chooses between copies.
+    pub user_id: Option<Text>,
+    /// Data stream.
+    pub stream_id: Option<Text>,
+    /// GA4 session id, null on some events `[2.17]`.
+    pub ga_session_id: Option<i64>,
+    /// `ga_session_number`: 1 for the visitor's first session.
+    pub session_number: Option<i64>,
+    /// Did GA4 mark the session as engaged on this event?
+    pub is_session_engaged: bool,
+    /// URL of the page.
+    pub page_location: Option<Text>,
+    /// Evidence of this row, `None` when it has none.
+    pub evidence: Option<Evidence>,
+    /// Raw event params `source`, `medium`, `campaign`: session grain only (section 3).
+    pub params: SourceFields,
+    /// Raw `traffic_source`: session grain of first sessions only (section 3).
+    pub first_user: SourceFields,
+    /// Raw `session_traffic_source_last_click.cross_channel_campaign`: session grain only.
+    pub last_click: SourceFields,
+    /// Usable transaction id (section 4).
+    pub transaction_id: Option<Text>,
+    /// Revenue in millionths of a currency unit.
+    pub revenue_micros: Option<i64>,
+    /// Currency of the revenue.
+    pub currency: Option<Text>,
+    /// Days since 1970 of the export's `event_date`; only chooses between copies.
+    pub event_date: i32,
+}
+
+impl Event {
+    /// Where the event stands in the total order `[2.5]`.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position {
+            timestamp: self.event_timestamp,
+            batch_page_id: self.batch_page_id,
+            batch_ordering_id: self.batch_ordering_id,
+            batch_event_index: self.batch_event_index,
+            event_key: self.event_key.clone(),
+        }
+    }
+
+    /// Compares in the total order `[2.5]`.
+    #[must_use]
+    pub fn order(&self, other: &Self) -> Ordering {
+        let key = |event: &Self| {
+            let batch = (event.batch_page_id, event.batch_ordering_id, event.batch_event_index);
+            (event.event_timestamp, batch)
+        };
+        key(self).cmp(&key(other)).then_with(|| self.event_key.cmp(&other.event_key))
+    }
+
+    /// Chooses between copies of one event `[2.19]`: the least content wins, null last.
+    ///
+    /// Columns in this order: `user_id`, `transaction_id`, `revenue`, `source`, `medium`,
+    /// `campaign`, `click_id`, `evidence_class`, `currency`, then the first-user, last-click and
+    /// param triples, and all others. Columns inside the key are equal anyway.
+    #[must_use]
+    pub fn content_order(&self, other: &Self) -> Ordering {
+        let evidence = |event: &Self| {
+            let fields = event.evidence.as_ref().map(|e| &e.fields);
+            let click_id = event.evidence.as_ref().and_then(|e| e.click_id.clone());
+            let class = event.evidence.as_ref().map(|e| e.class);
+            (triple(fields), null_last(click_id), null_last(class))
+        };
+        null_last(self.user_id.as_ref())
+            .cmp(&null_last(other.user_id.as_ref()))
+            .then_with(|| {
+                let id = |event: &Self| null_last(event.transaction_id.clone());
+                id(self).cmp(&id(other))
+            })
+            .then_with(|| null_last(self.revenue_micros).cmp(&null_last(other.revenue_micros)))
+            .then_with(|| evidence(self).cmp(&evidence(other)))
+            .then_with(|| {
+                null_last(self.currency.as_ref()).cmp(&null_last(other.currency.as_ref()))
+            })
+            .then_with(|| {
+                let parity = |event: &Self| {
+                    [&event.first_user, &event.last_click, &event.params].map(|f| triple(Some(f)))
+                };
+                parity(self).cmp(&parity(other))
+            })
+            .then_with(|| self.rest().cmp(&other.rest()))
+    }
+
+    /// The columns that decide between copies last of all.
+    fn rest(&self) -> impl Ord + '_ {
+        let session = (self.ga_session_id, self.session_number, self.is_session_engaged);
+        let page = self.page_location.as_deref();
+        let batch = (self.batch_page_id, self.batch_ordering_id, self.batch_event_index);
+        let names = (&self.event_name, &self.person_key, &self.user_pseudo_id, &self.stream_id);
+        (self.event_date, page, session, self.event_timestamp, batch, names)
+    }
+}
+
+type NullLast<T> = (bool, Option<T>);
+
+fn null_last<T>(value: Option<T>) -> NullLast<T> {
+    (value.is_none(), value)
+}
+
+fn triple(fields: Option<&SourceFields>) -> [NullLast<Text>; 3] {
+    let of = |field: fn(&SourceFields) -> &Option<Text>| {
+        null_last(fields.and_then(|fields| field(fields).clone()))
+    };
+    [of(|f| &f.source), of(|f| &f.medium), of(|f| &f.campaign)]
+}
+
+/// A place in the total order `[2.5]`; equal only for the same event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Microseconds since 1970, UTC.
+    pub timestamp: i64,
+    /// `batch_page_id`, null as 0.
+    pub batch_page_id: i64,
+    /// `batch_ordering_id`, null as 0.
+    pub batch_ordering_id: i64,
+    /// `batch_event_index`, null as 0.
+    pub batch_event_index: i64,
+    /// Key of the event, which ends every tie.
+    pub event_key: Text,
+}

@@ -1,0 +1,113 @@
+//! The fold itself: events → everything, one person at a time.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    Attribution, DailyKey, Event, PersonClick, Settings, Touch, conversions, journeys, sessions,
+    touches,
+};
+use crate::single_touch::AttributionModel;
+
+/// Computes the intermediate models and marts from rows of `stg_events`.
+///
+/// The order of `events` and copies among them change nothing but
+/// [`copies`](Attribution::copies). Costs a hash of all events and a sort within each person.
+#[must_use]
+pub fn fold(events: &[Event], settings: &Settings<'_>) -> Attribution {
+    let mut answer = Attribution::default();
+    let kept = distinct(events, &mut answer);
+    let duplicates = conversions::duplicate_orders(&kept, settings.order_dedupe_scope);
+    let mut people: HashMap<&str, Vec<&Event>> = HashMap::new();
+    for event in &kept {
+        people.entry(&event.person_key).or_default().push(event);
+    }
+    let mut people: Vec<(&str, Vec<&Event>)> = people.into_iter().collect();
+    people.sort_unstable_by_key(|(person, _)| *person);
+    for (_, events) in &mut people {
+        events.sort_unstable_by(|a, b| a.order(b));
+        fold_person(events, &duplicates, settings, &mut answer);
+    }
+    add_daily(&mut answer);
+    answer
+}
+
+/// One row per event key `[2.19]`, in no particular order; counts the copies.
+fn distinct<'a>(events: &'a [Event], answer: &mut Attribution) -> Vec<&'a Event> {
+    let mut kept: HashMap<&str, (&Event, u32)> = HashMap::with_capacity(events.len());
+    for event in events {
+        let (best, copies) = kept.entry(&event.event_key).or_insert((event, 0));
+        *copies += 1;
+        if event.content_order(best).is_lt() {
+            *best = event;
+        }
+    }
+    for (event, copies) in kept.values().filter(|(_, copies)| *copies > 1) {
+        answer.copies.insert(event.event_key.clone(), *copies);
+    }
+    answer.events = kept.len() as u64;
+    kept.into_values().map(|(event, _)| event).collect()
+}
+
+/// Adds all rows of one person, whose distinct events are given in total order.
+fn fold_person(
+    events: &[&Event],
+    duplicates: &HashSet<&str>,
+    settings: &Settings<'_>,
+    answer: &mut Attribution,
+) {
+    let (divided, session_of) = sessions::divide(events);
+    let rows: Vec<_> = divided.iter().filter_map(|one| sessions::row(one, settings)).collect();
+    debug_assert_eq!(rows.len(), divided.len());
+    let mut touches: Vec<Touch> = Vec::new();
+    for (row, session) in rows.iter().zip(&divided) {
+        touches.extend(touches::of_session(row, &session.events, settings));
+    }
+    touches.sort_unstable_by(|a, b| a.position.cmp(&b.position));
+
+    for (event, session) in events.iter().zip(session_of) {
+        let session = session.map(|session| &rows[session]);
+        let session_key = session.map(|session| session.session_key.clone());
+        let Some(conversion) = conversions::row(event, session_key, duplicates, settings) else {
+            continue;
+        };
+        if conversion.is_counted {
+            let started_at = session.map(|session| session.started.timestamp);
+            let grain = settings.touch_grain;
+            let journey = journeys::journey(&conversion, started_at, &touches, grain);
+            answer.journeys.extend(journeys::steps(&conversion, &journey));
+            let evidence = event.evidence.as_ref();
+            answer.credits.extend(journeys::credits(&conversion, &journey, evidence, settings));
+        }
+        answer.conversions.push(conversion);
+    }
+    if let Some(session) = rows.first() {
+        let click = |model: AttributionModel| {
+            let is_direct: Vec<bool> = touches.iter().map(|touch| touch.is_direct).collect();
+            let touch = touches[model.credited(&is_direct)?].clone();
+            Some(PersonClick { user_pseudo_id: session.user_pseudo_id.clone(), touch })
+        };
+        answer.first_clicks.extend(click(AttributionModel::FirstClick));
+        answer.last_clicks.extend(click(AttributionModel::LastClick));
+    }
+    answer.sessions.extend(rows);
+    answer.touches.extend(touches);
+}
+
+/// Sums the credits by day, attribution model, key event, source and currency.
+fn add_daily(answer: &mut Attribution) {
+    for credit in &answer.credits {
+        let key = DailyKey {
+            date: credit.conversion_date,
+            attribution_model: credit.attribution_model,
+            event_name: credit.event_name.clone(),
+            channel: credit.channel.clone(),
+            source: credit.source.clone(),
+            medium: credit.medium.clone(),
+            campaign: credit.campaign.clone(),
+            currency: credit.currency.clone(),
+        };
+        let totals = answer.daily.entry(key).or_default();
+        totals.credit_micros += credit.credit_micros;
+        totals.revenue_micros += i128::from(credit.revenue_micros.unwrap_or(0));
+    }
+}

@@ -1,0 +1,120 @@
+//! Events of one person → sessions `[2.16, 2.17]`, and their session-grain source (section 3).
+
+use std::collections::HashMap;
+
+use super::{Event, NOT_SET, Session, Settings, SourceFields, Text, evidence::usable, key_of};
+
+/// An event without a session id joins the one before it up to this age, inclusive `[2.17]`.
+const INACTIVITY_MICROS: i64 = 30 * 60 * 1_000_000;
+
+/// Id of a session within person and stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum SessionId {
+    Given(i64),
+    /// Timestamp of the event that opened it.
+    Derived(i64),
+}
+
+/// The events of one session, in total order.
+pub(super) struct SessionEvents<'a> {
+    id: SessionId,
+    pub(super) events: Vec<&'a Event>,
+}
+
+/// Sessions of one person and, for each of the person's events, the index of its session.
+///
+/// `events` are in total order; sessions come in the order of their first events.
+pub(super) fn divide<'a>(events: &[&'a Event]) -> (Vec<SessionEvents<'a>>, Vec<Option<usize>>) {
+    let mut sessions: Vec<SessionEvents<'a>> = Vec::new();
+    let mut known: HashMap<(Option<&str>, SessionId), usize> = HashMap::new();
+    let mut previous: HashMap<Option<&str>, (i64, usize)> = HashMap::new();
+    let mut session_of = Vec::with_capacity(events.len());
+    for event in events {
+        if event.user_pseudo_id.is_none() {
+            session_of.push(None);
+            continue;
+        }
+        let stream = event.stream_id.as_deref();
+        let at = event.event_timestamp;
+        let near = previous.get(&stream).filter(|(before, _)| at - before <= INACTIVITY_MICROS);
+        let session = match (event.ga_session_id, near) {
+            (None, Some((_, session))) => *session,
+            (given, _) => {
+                let id = given.map_or(SessionId::Derived(at), SessionId::Given);
+                *known.entry((stream, id)).or_insert_with(|| {
+                    sessions.push(SessionEvents { id, events: Vec::new() });
+                    sessions.len() - 1
+                })
+            }
+        };
+        sessions[session].events.push(event);
+        previous.insert(stream, (at, session));
+        session_of.push(Some(session));
+    }
+    (sessions, session_of)
+}
+
+/// The row of one session. `None` only for a session without events, which [`divide`] never makes.
+pub(super) fn row(session: &SessionEvents<'_>, settings: &Settings<'_>) -> Option<Session> {
+    let (first, last) = (*session.events.first()?, *session.events.last()?);
+    let user_pseudo_id = first.user_pseudo_id.clone()?;
+    let (id, is_derived) = match session.id {
+        SessionId::Given(id) => (id.to_string(), false),
+        SessionId::Derived(at) => (format!("derived:{at}"), true),
+    };
+    let stream_id = first.stream_id.as_deref();
+    let property_id = &*settings.property_id;
+    let source = source_of(&session.events);
+    Some(Session {
+        session_key: key_of(&[Some(property_id), stream_id, Some(&user_pseudo_id), Some(&id)]),
+        person_key: first.person_key.clone(),
+        user_pseudo_id,
+        stream_id: first.stream_id.clone(),
+        ga_session_id: id.into(),
+        is_derived,
+        started: first.position(),
+        session_ended_at: last.event_timestamp,
+        session_date: (settings.local_date)(first.event_timestamp),
+        events: session.events.len() as u64,
+        page_views: session.events.iter().filter(|event| is_page_view(event)).count() as u64,
+        is_engaged: session.events.iter().any(|event| event.is_session_engaged),
+        landing_page: session.events.iter().find_map(|event| event.page_location.clone()),
+        session_number: session_number(&session.events),
+        source: displayed(source.source.as_ref()),
+        medium: displayed(source.medium.as_ref()),
+        campaign: displayed(source.campaign.as_ref()),
+    })
+}
+
+/// Section 3: the one record that names the session's source; all empty when none does.
+fn source_of(events: &[&Event]) -> SourceFields {
+    let last_click = events.iter().map(|event| &event.last_click).find(|f| f.is_present());
+    let first_user = || {
+        let is_first = session_number(events) == Some(1);
+        let mut records = events.iter().map(|event| &event.first_user);
+        if is_first { records.find(|f| f.is_present()) } else { None }
+    };
+    let chosen = last_click.or_else(|| param_record(events)).or_else(first_user);
+    chosen.cloned().unwrap_or_default()
+}
+
+/// Section 3 (2): params of the first page view, else of the first event before it that has any;
+/// in a session without page views of the first event that has any.
+fn param_record<'a>(events: &[&'a Event]) -> Option<&'a SourceFields> {
+    let page_view = events.iter().position(|event| is_page_view(event));
+    let on_page_view = page_view.map(|at| &events[at].params).filter(|f| f.is_present());
+    let before = &events[..page_view.unwrap_or(events.len())];
+    on_page_view.or_else(|| before.iter().map(|event| &event.params).find(|f| f.is_present()))
+}
+
+fn session_number(events: &[&Event]) -> Option<i64> {
+    events.iter().find_map(|event| event.session_number)
+}
+
+fn is_page_view(event: &Event) -> bool {
+    &*event.event_name == "page_view"
+}
+
+fn displayed(value: Option<&Text>) -> Text {
+    value.and_then(|value| usable(value)).unwrap_or(NOT_SET).into()
+}

@@ -1,0 +1,62 @@
+//! Project variables that the rules read.
+
+use super::Text;
+
+/// Microseconds of one lookback day: always 86,400 seconds, whatever the calendar `[2.14]`.
+pub(super) const DAY_MICROS: i64 = 86_400_000_000;
+
+/// One key event and how far back its conversions look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyEvent {
+    /// GA4 event name, matched exactly.
+    pub event_name: Text,
+    /// Window length in days of 86,400 s.
+    pub lookback_days: u32,
+}
+
+/// What counts as one touch (section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TouchGrain {
+    /// Each change of evidence inside a session `[2.3]`.
+    Click,
+    /// One touch per session, as GA4's session reports count.
+    Session,
+}
+
+/// Where a repeated transaction id is the same order `[2.20]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderDedupeScope {
+    /// Only on the same device (person).
+    Device,
+    /// Anywhere in the property.
+    Property,
+}
+
+/// Everything the fold must know besides the events.
+#[derive(Clone)]
+pub struct Settings<'a> {
+    /// Part of every session key.
+    pub property_id: Text,
+    /// The credited events `[2.13]`; of two entries with one name the first counts.
+    pub key_events: Vec<KeyEvent>,
+    /// What one touch is.
+    pub touch_grain: TouchGrain,
+    /// How far repeated transaction ids are looked for.
+    pub order_dedupe_scope: OrderDedupeScope,
+    /// Channels whose touches are removed, matched exactly `[2.6]`.
+    pub excluded_channels: Vec<Text>,
+    /// Local midnight of the first loaded day, in microseconds UTC `[2.15]`.
+    pub first_loaded_at: i64,
+    /// Days since 1970 of a UTC microsecond in the property's time zone `[2.23]`.
+    pub local_date: &'a dyn Fn(i64) -> i32,
+    /// Channel of displayed (source, medium, campaign); asked for all touches but Direct ones.
+    pub classify: &'a dyn Fn(&str, &str, &str) -> Text,
+}
+
+impl Settings<'_> {
+    /// The window of an event name, `None` when it is no key event.
+    pub(super) fn lookback_days(&self, event_name: &str) -> Option<u32> {
+        let key_event = self.key_events.iter().find(|key| &*key.event_name == event_name);
+        key_event.map(|key| key.lookback_days)
+    }
+}
