@@ -9,6 +9,8 @@
 //! | [`single_touch`] | a journey → the one touch each attribution model credits |
 //! | [`mod@reference`] | events → sessions, touches, conversions, credits, without SQL |
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod credit;
 mod error;
 pub mod reference;

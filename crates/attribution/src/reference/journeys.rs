@@ -30,7 +30,9 @@ pub(super) fn journey<'a>(
             let is_own =
                 |touch: &&Touch| Some(&touch.session_key) == conversion.session_key.as_ref();
             let others = touches.get(from..to).unwrap_or_default().iter();
-            let others = others.filter(|touch| !is_own(touch));
+            // [2.4] also holds among sessions that begin in the same microsecond.
+            let others =
+                others.filter(|touch| !is_own(touch) && touch.position <= conversion.position);
             // The own session may begin before the window; it is in nevertheless, and last.
             others.chain(touches[..to].iter().find(is_own)).collect()
         }

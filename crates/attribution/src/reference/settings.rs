@@ -1,5 +1,7 @@
 //! Project variables that the rules read.
 
+use std::fmt;
+
 use super::Text;
 
 /// Microseconds of one lookback day: always 86,400 seconds, whatever the calendar `[2.14]`.
@@ -51,6 +53,20 @@ pub struct Settings<'a> {
     pub local_date: &'a dyn Fn(i64) -> i32,
     /// Channel of displayed (source, medium, campaign); asked for all touches but Direct ones.
     pub classify: &'a dyn Fn(&str, &str, &str) -> Text,
+}
+
+impl fmt::Debug for Settings<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Settings")
+            .field("property_id", &self.property_id)
+            .field("key_events", &self.key_events)
+            .field("touch_grain", &self.touch_grain)
+            .field("order_dedupe_scope", &self.order_dedupe_scope)
+            .field("excluded_channels", &self.excluded_channels)
+            .field("first_loaded_at", &self.first_loaded_at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Settings<'_> {

@@ -1,1 +1,206 @@
+use super::*;
 
+const PAGE: &str = "https://www.shop.example/landing";
+
+fn engine(host: &str) -> Option<Text> {
+    matches!(host, "google.com" | "google.de").then(|| "google".into())
+}
+
+fn is_assistant(host: &str) -> bool {
+    host == "chatgpt.com"
+}
+
+fn rules() -> ReferrerRules<'static> {
+    const EXCLUSIONS: &[&str] = &["PayPal.com", "stripe.com"];
+    ReferrerRules { exclusions: EXCLUSIONS, search_engine: &engine, is_ai_assistant: &is_assistant }
+}
+
+fn row(params: &[(&str, &str)]) -> RawEvent {
+    let params = params.iter().map(|(key, value)| Param::text(key, value)).collect();
+    RawEvent { params, ..RawEvent::default() }
+}
+
+/// A page view of `PAGE` with this query.
+fn page(query: &str) -> RawEvent {
+    row(&[("page_location", &format!("{PAGE}?{query}"))])
+}
+
+fn from_referrer(url: &str) -> RawEvent {
+    row(&[("page_location", PAGE), ("page_referrer", url)])
+}
+
+fn with_collected(fill: impl FnOnce(&mut CollectedSource)) -> RawEvent {
+    let mut record = CollectedSource::default();
+    fill(&mut record);
+    RawEvent { collected: Some(record), ..page("utm_source=url") }
+}
+
+/// `class source/medium/campaign click_id`, with `-` for null; empty when there is no evidence.
+fn shown(event: &RawEvent) -> String {
+    let Some(evidence) = derive(event, &rules()).evidence else { return String::new() };
+    let show = |value: &Option<Text>| value.as_deref().unwrap_or("-").to_owned();
+    let fields = &evidence.fields;
+    let triple = [&fields.source, &fields.medium, &fields.campaign].map(show).join("/");
+    format!("{} {triple} {}", evidence.class, show(&evidence.click_id))
+}
+
+fn some(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+/// [2.7]
+#[test]
+fn empty_words_are_not_usable() {
+    for word in ["", "  ", "(Not Set)", "undefined", "NULL", " (data not available) "] {
+        assert_eq!(usable(word), None, "{word}");
+    }
+    assert_eq!(usable(" (data deleted) "), Some("(data deleted)"));
+    assert_eq!(usable("<Other>"), Some("<Other>"));
+    assert_eq!(usable("(none)"), Some("(none)"));
+}
+
+/// [2.1, 2.2] All fields from the best class, never a mixture.
+#[test]
+fn the_best_class_gives_all_fields() {
+    assert_eq!(shown(&with_collected(|c| c.manual_medium = some(" Email "))), "1 -/Email/- -");
+    assert_eq!(shown(&with_collected(|c| c.manual_source = some("(not set)"))), "3 url/-/- -");
+    let params = row(&[
+        ("page_location", "https://a.example/?utm_source=url&utm_campaign=url"),
+        ("source", "param"),
+        ("page_referrer", "https://news.example/"),
+    ]);
+    assert_eq!(shown(&params), "2 param/-/- -");
+    let term = row(&[("source", "s"), ("term", " t "), ("content", "undefined")]);
+    let derived = derive(&term, &rules());
+    assert_eq!((derived.term.as_deref(), derived.content), (Some("t"), None));
+}
+
+/// [2.6] Direct by word is the absence of evidence, so a lower class may speak.
+#[test]
+fn direct_params_are_no_evidence() {
+    let direct = [("source", "(Direct)"), ("medium", "(none)"), ("campaign", "(direct)")];
+    assert_eq!(shown(&row(&direct)), "");
+    assert_eq!(shown(&row(&direct[..1])), "");
+    assert_eq!(shown(&row(&[("campaign", "summer")])), "");
+    let mut with_referrer = row(&direct);
+    with_referrer.params.push(Param::text("page_referrer", "https://news.example/"));
+    assert_eq!(shown(&with_referrer), "5 news.example/referral/(referral) -");
+    let with_click = row(&[direct[0], direct[1], ("gclid", "G")]);
+    assert_eq!(shown(&with_click), "2 (Direct)/(none)/- G");
+}
+
+/// [2.9] GA4Dataform's cases: explicit UTMs are never overwritten.
+#[test]
+fn a_google_click_fills_only_what_is_missing() {
+    let cases = [
+        ("utm_campaign=spring&gclid=G", "3 google/cpc/spring G"),
+        ("utm_source=google&gclid=G", "3 google/cpc/- G"),
+        ("utm_source=google&utm_medium=organic&gclid=G", "3 google/cpc/- G"),
+        (
+            "utm_source=g&utm_medium=organic&utm_campaign=(Organic)&wbraid=W",
+            "3 google/cpc/(Organic) W",
+        ),
+        ("utm_source=bing&utm_medium=cpc&gclid=G", "3 bing/cpc/- G"),
+        ("utm_source=mail&utm_campaign=spring&gclid=G", "3 mail/-/spring G"),
+        ("utm_source=news&utm_medium=email&gbraid=B", "3 news/email/- B"),
+        ("utm_id=77&gclid=(not set)", "3 -/-/- -"),
+        ("utm_campaign=spring&msclkid=M", "3 -/-/spring M"),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(shown(&page(query)), expected, "{query}");
+    }
+    let gclid = with_collected(|c| c.gclid = some("G"));
+    assert_eq!(shown(&gclid), "1 google/cpc/- G");
+    let dclid = with_collected(|c| c.dclid = some("D"));
+    assert_eq!(shown(&dclid), "1 dbm/cpm/- D");
+    let srsltid = with_collected(|c| c.srsltid = some("S"));
+    assert_eq!(shown(&srsltid), "1 google/organic/- S");
+}
+
+/// [2.9] A click id alone: by key, never by substring; fbclid is not an ad.
+#[test]
+fn click_ids_speak_alone() {
+    let cases = [
+        ("gclid=G", "4 google/cpc/- G"),
+        ("gclsrc=aw.ds", "4 google/cpc/- aw.ds"),
+        ("dclid=D", "4 dbm/cpm/- D"),
+        ("msclkid=M", "4 bing/cpc/- M"),
+        ("srsltid=S", "4 google/organic/- S"),
+        ("fbclid=F", "4 facebook/referral/- F"),
+        ("fbclid=F&GCLID=G", "4 google/cpc/- G"),
+        ("notgclid=G&q=gclid", ""),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(shown(&page(query)), expected, "{query}");
+    }
+    assert_eq!(shown(&row(&[("gclid", "G")])), "4 google/cpc/- G");
+}
+
+#[test]
+fn referrers_are_named_by_their_kind() {
+    let cases = [
+        ("https://www.google.de/search?q=x", "5 google/organic/(organic) -"),
+        ("https://chatgpt.com/", "5 chatgpt.com/ai-assistant/(ai-assistant) -"),
+        ("https://WWW.News.example/a", "5 news.example/referral/(referral) -"),
+        ("android-app://com.google.android.gm/", ""),
+        ("", ""),
+    ];
+    for (url, expected) in cases {
+        assert_eq!(shown(&from_referrer(url)), expected, "{url}");
+    }
+}
+
+/// [2.8] Dropped, not made direct; by whole labels.
+#[test]
+fn own_hosts_and_payment_hops_are_dropped() {
+    use ReferrerDropped::{Excluded, IgnoreReferrer, OwnHost};
+    let dropped = |url| derive(&from_referrer(url), &rules()).referrer_dropped;
+    assert_eq!(dropped("https://shop.example/cart"), Some(OwnHost));
+    assert_eq!(dropped("https://pay.shop.example/"), Some(OwnHost));
+    assert_eq!(dropped("https://workshop.example/"), None);
+    assert_eq!(dropped("https://checkout.stripe.com/pay"), Some(Excluded));
+    assert_eq!(dropped("https://www.paypal.com/"), Some(Excluded));
+    assert_eq!(dropped("https://notpaypal.com/"), None);
+    assert_eq!(shown(&from_referrer("https://checkout.stripe.com/pay")), "");
+
+    let mut ignored = from_referrer("https://news.example/");
+    ignored.params.push(Param::text("ignore_referrer", "TRUE"));
+    assert_eq!(derive(&ignored, &rules()).referrer_dropped, Some(IgnoreReferrer));
+    assert_eq!(shown(&ignored), "");
+
+    let parent = row(&[
+        ("page_location", "https://eu.shop.example/"),
+        ("page_referrer", "https://shop.example/"),
+    ]);
+    assert_eq!(derive(&parent, &rules()).referrer_dropped, Some(OwnHost));
+}
+
+/// [2.8] Explicit UTMs on the return from a payment page win, and the drop stays visible.
+#[test]
+fn utms_on_the_return_win() {
+    let event = row(&[
+        ("page_location", "https://shop.example/thanks?utm_source=mail"),
+        ("page_referrer", "https://stripe.com/"),
+    ]);
+    assert_eq!(shown(&event), "3 mail/-/- -");
+    assert_eq!(derive(&event, &rules()).referrer_dropped, Some(ReferrerDropped::Excluded));
+}
+
+/// [2.6]
+#[test]
+fn direct_needs_no_source_no_medium_and_no_click() {
+    let evidence = |source: Option<&str>, medium: Option<&str>, click_id: Option<&str>| Evidence {
+        class: 1,
+        fields: SourceFields {
+            source: source.map(Text::from),
+            medium: medium.map(Text::from),
+            campaign: Some("spring".into()),
+        },
+        click_id: click_id.map(Text::from),
+    };
+    assert!(is_direct(&evidence(None, None, None)));
+    assert!(is_direct(&evidence(Some("Direct"), Some("(none)"), None)));
+    assert!(!is_direct(&evidence(Some("(direct)"), Some("(none)"), Some("G"))));
+    assert!(!is_direct(&evidence(Some("(direct)"), Some("email"), None)));
+    assert!(!is_direct(&evidence(Some("(data deleted)"), Some("(none)"), None)));
+}

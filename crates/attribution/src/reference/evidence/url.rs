@@ -24,8 +24,8 @@ pub fn host(url: &str) -> Option<String> {
 pub fn query_value(url: &str, key: &str) -> Option<String> {
     let before_fragment = url.split('#').next()?;
     let (_, query) = before_fragment.split_once('?')?;
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let (_, value) = pairs.filter(|(name, _)| name.eq_ignore_ascii_case(key)).last()?;
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (_, value) = pairs.rfind(|(name, _)| name.eq_ignore_ascii_case(key))?;
     Some(decoded(value))
 }
 
