@@ -88,6 +88,22 @@ pub enum IngestError {
         /// Type in the canonical schema.
         expected: String,
     },
+    /// A value that does not convert to the type of its column.
+    #[error("column `{column}` of {} has a value that does not convert: {reason}", path.display())]
+    BadValue {
+        /// The file.
+        path: PathBuf,
+        /// Dotted path of the column.
+        column: String,
+        /// The value and what it should be.
+        reason: String,
+    },
+    /// A Parquet file of something else.
+    #[error("{} has neither `event_name` nor `event_timestamp`: not a GA4 export", path.display())]
+    NotAnExport {
+        /// The file.
+        path: PathBuf,
+    },
     /// A gzip stream that is cut off or damaged.
     #[error("{} is truncated or damaged after line {line}, byte {byte} of its text: {source}", path.display())]
     Gzip {
@@ -148,6 +164,8 @@ impl IngestError {
             | Self::NotParquet { .. }
             | Self::CorruptParquet { .. }
             | Self::WrongType { .. }
+            | Self::BadValue { .. }
+            | Self::NotAnExport { .. }
             | Self::Gzip { .. }
             | Self::TooManyBadRows { .. } => ErrorKind::Data,
             Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
@@ -170,6 +188,8 @@ impl IngestError {
             Self::TooManyBadRows { .. } => "E2010",
             Self::BadSettings { .. } => "E2011",
             Self::Write { .. } => "E2012",
+            Self::BadValue { .. } => "E2013",
+            Self::NotAnExport { .. } => "E2014",
             Self::Internal(_) => "E2090",
         }
     }
@@ -200,7 +220,10 @@ impl IngestError {
             Self::CorruptParquet { .. } | Self::Gzip { .. } => {
                 Some("copy or export that day again; the rest of the file is unreadable".to_owned())
             }
-            Self::WrongType { .. } => Some(
+            Self::NotAnExport { .. } => {
+                Some("point at the `events_*` files only, or leave this file out".to_owned())
+            }
+            Self::WrongType { .. } | Self::BadValue { .. } => Some(
                 "export the table without casts, or drop the column: a missing one reads as null"
                     .to_owned(),
             ),

@@ -1,15 +1,23 @@
 //! One export file to record batches, whatever its format.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Schema, SchemaRef};
 
 use crate::discover::{ExportFile, Format};
 use crate::{IngestError, Rejects, ndjson, parquet, schema};
 
 /// Rows of a batch when the caller sets none: the batch size that query engines like.
 pub const BATCH_ROWS_DEFAULT: usize = 8192;
+
+/// Columns without which a row is no event.
+pub(crate) const REQUIRED: [&str; 2] = ["event_timestamp", "event_name"];
+
+/// What the readers of each format return.
+pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, IngestError>> + Send>;
 
 /// How to read a file.
 #[derive(Debug, Clone)]
@@ -43,7 +51,7 @@ impl ReadOptions {
 /// After an error the reader is done: the next item is `None`.
 pub struct EventReader {
     schema: SchemaRef,
-    batches: Option<Box<dyn Iterator<Item = Result<RecordBatch, IngestError>> + Send>>,
+    batches: Option<Batches>,
 }
 
 impl std::fmt::Debug for EventReader {
@@ -85,4 +93,45 @@ pub fn open(file: &ExportFile, options: &ReadOptions) -> Result<EventReader, Ing
         Format::Ndjson { gzip } => ndjson::read(&file.path, gzip, &schema, options)?,
     };
     Ok(EventReader { schema, batches: Some(batches) })
+}
+
+/// Sets aside the rows of a columnar file that lack a required value.
+pub(crate) struct RequiredColumns {
+    path: PathBuf,
+    columns: Vec<usize>,
+    rejects: Arc<Rejects>,
+    rows_before: u64,
+}
+
+impl RequiredColumns {
+    pub(crate) fn new(path: &Path, schema: &Schema, options: &ReadOptions) -> Self {
+        let columns = REQUIRED.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let rejects = Arc::clone(&options.rejects);
+        Self { path: path.to_owned(), columns, rejects, rows_before: 0 }
+    }
+
+    /// Returns `batch` without such rows; their row number in the file stands for the line.
+    pub(crate) fn check(&mut self, batch: RecordBatch) -> Result<RecordBatch, IngestError> {
+        let rows_before = self.rows_before;
+        self.rows_before += batch.num_rows() as u64;
+        if self.columns.iter().all(|&column| batch.column(column).null_count() == 0) {
+            return Ok(batch);
+        }
+        let mut keep = vec![true; batch.num_rows()];
+        for (row, keep) in keep.iter_mut().enumerate() {
+            let missing = self.columns.iter().find(|&&column| batch.column(column).is_null(row));
+            if let Some(&column) = missing {
+                *keep = false;
+                let name = batch.schema_ref().field(column).name().clone();
+                let line = rows_before + row as u64 + 1;
+                self.rejects.push(&self.path, line, missing_reason(&name), b"")?;
+            }
+        }
+        filter_record_batch(&batch, &BooleanArray::from(keep)).map_err(IngestError::internal)
+    }
+}
+
+/// Why a row without a required column is bad.
+pub(crate) fn missing_reason(name: &str) -> String {
+    format!("`{name}` is missing or null")
 }

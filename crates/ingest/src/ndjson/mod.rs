@@ -5,9 +5,8 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
+use crate::reader::Batches;
 use crate::{IngestError, ReadOptions};
-
-type Batches = Box<dyn Iterator<Item = Result<RecordBatch, IngestError>> + Send>;
 
 pub(crate) fn read(
     path: &Path,
