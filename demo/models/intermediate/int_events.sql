@@ -1,0 +1,68 @@
+{{ config(
+    materialized='table',
+    partition_by={'field': 'event_date', 'data_type': 'date'} if target.type != 'duckdb' else none,
+    cluster_by=['person_key'],
+    meta={'live': {'key': 'event_date'}}
+) }}
+
+with
+
+events as (
+
+    select {{ stg_event_columns() }} from {{ ref('stg_events') }}
+
+),
+
+-- Nearly every key occurs once: only the others go through a window [2.19].
+repeated as (
+
+    select event_date, event_key, count(*) as copies
+    from events
+    group by event_date, event_key
+    having count(*) > 1
+
+),
+
+single_events as (
+
+    select events.*, 1 as copies
+    from events
+    left join repeated on events.event_date = repeated.event_date and events.event_key = repeated.event_key
+    where repeated.event_key is null
+
+),
+
+ranked_copies as (
+
+    select
+        events.*,
+        repeated.copies,
+        row_number() over (
+            partition by events.event_date, events.event_key
+            order by
+                {%- for column in copy_order().split(', ') %}
+                events.{{ column }} nulls first{% if not loop.last %},{% endif %}
+                {%- endfor %}
+        ) as copy_number
+    from events
+    inner join repeated on events.event_date = repeated.event_date and events.event_key = repeated.event_key
+
+),
+
+deduplicated as (
+
+    select {{ stg_event_columns() }}, copies from single_events
+
+    union all
+
+    select {{ stg_event_columns() }}, copies from ranked_copies where copy_number = 1
+
+)
+
+select
+    {{ stg_event_columns() }},
+    copies,
+    {{ utc_timestamp('event_timestamp') }} as event_at,
+    {{ local_timestamp('event_timestamp') }} as event_local_at,
+    {{ local_date('event_timestamp') }} as event_local_date
+from deduplicated

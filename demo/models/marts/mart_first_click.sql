@@ -1,0 +1,3 @@
+{{ config(materialized='table', meta={'live': {'key': 'person_key'}}) }}
+
+{{ person_touch('first') }}
