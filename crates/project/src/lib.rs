@@ -20,13 +20,18 @@
 
 mod compile;
 mod config;
+mod ctes;
 mod error;
+mod jinja;
+mod layers;
+mod load;
 mod manifest;
 mod node;
 mod profile;
 mod project;
 mod relations;
 mod select;
+mod yaml;
 
 pub use compile::{CompileContext, Compiled, LineMap, Relations};
 pub use config::{

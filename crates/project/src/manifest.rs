@@ -1,11 +1,11 @@
 //! The manifest: everything the project holds, and who needs whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Fault, Location, Result};
 use crate::node::{Macro, Node, ResourceType, Source, UnitTest};
 
 /// Facts about the manifest itself.
@@ -63,15 +63,60 @@ impl Manifest {
 
     /// Unique ids of everything in the graph, parents before children; ties go by unique id.
     pub fn order(&self) -> Vec<String> {
-        todo!()
+        let mut waiting: BTreeMap<&str, usize> =
+            self.parent_map.iter().map(|(id, parents)| (id.as_str(), parents.len())).collect();
+        let mut ready: BTreeSet<&str> =
+            waiting.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
+        let mut order = Vec::with_capacity(waiting.len());
+        while let Some(id) = ready.pop_first() {
+            order.push(id.to_owned());
+            for child in self.child_map.get(id).into_iter().flatten() {
+                if let Some(count) = waiting.get_mut(child.as_str()) {
+                    *count -= 1;
+                    if *count == 0 {
+                        ready.insert(child);
+                    }
+                }
+            }
+        }
+        order
     }
 
-    /// Writes `manifest.json`.
+    /// Builds `parent_map` and `child_map` from what each node needs.
+    pub(crate) fn fill_maps(&mut self) {
+        let mut parents: BTreeMap<String, Vec<String>> =
+            self.sources.keys().map(|id| (id.clone(), Vec::new())).collect();
+        for (id, node) in &self.nodes {
+            parents.insert(id.clone(), node.depends_on.nodes.clone());
+        }
+        for (id, test) in &self.unit_tests {
+            parents.insert(id.clone(), test.depends_on.nodes.clone());
+        }
+        let mut children: BTreeMap<String, Vec<String>> =
+            parents.keys().map(|id| (id.clone(), Vec::new())).collect();
+        for (id, needed) in &parents {
+            for parent in needed {
+                children.entry(parent.clone()).or_default().push(id.clone());
+            }
+        }
+        self.parent_map = parents;
+        self.child_map = children;
+    }
+
+    /// Writes `manifest.json`, whole or not at all.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        todo!("{path:?}")
+        let text = serde_json::to_vec(self).map_err(|source| Fault::Artifact { source })?;
+        let fail = |source| Fault::Io { verb: "write", path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(fail)?;
+        }
+        let draft = path.with_extension("json.tmp");
+        std::fs::write(&draft, text).map_err(fail)?;
+        std::fs::rename(&draft, path).map_err(fail)?;
+        Ok(())
     }
 
     /// Reads a `manifest.json` that [`Manifest::write`] wrote.
@@ -79,6 +124,12 @@ impl Manifest {
     /// # Errors
     /// When the file cannot be read or understood.
     pub fn read(path: &Path) -> Result<Self> {
-        todo!("{path:?}")
+        let text = std::fs::read(path).map_err(|source| Fault::Io {
+            verb: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        serde_json::from_slice(&text)
+            .map_err(|source| Fault::Artifact { source }.at(Location::file(path)))
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::compile::{CompileContext, Compiled};
 use crate::error::{ProjectError, Result};
+use crate::jinja::Engine;
 use crate::manifest::Manifest;
 use crate::node::Node;
 use crate::profile::Target;
@@ -51,7 +52,7 @@ pub struct Project {
     pub target_path: PathBuf,
     /// `clean-targets`, relative; the target path by default.
     pub clean_targets: Vec<PathBuf>,
-    /// `seed-paths` and others are in the manifest's file paths. Project vars, `--vars` applied.
+    /// Project vars, `--vars` applied.
     pub vars: Map<String, Json>,
     /// `flags`.
     pub flags: Map<String, Json>,
@@ -63,6 +64,7 @@ pub struct Project {
     pub on_run: (Vec<String>, Vec<String>),
     /// What is odd but no reason to stop.
     pub warnings: Vec<ProjectError>,
+    pub(crate) engine: Engine,
 }
 
 impl Project {
@@ -71,7 +73,7 @@ impl Project {
     /// # Errors
     /// The first fault found, in file order.
     pub fn load(options: &LoadOptions) -> Result<Self> {
-        todo!("{options:?}")
+        crate::load::load(options)
     }
 
     /// Compiles a model or data test.
@@ -79,8 +81,7 @@ impl Project {
     /// # Errors
     /// Faults of its Jinja, placed at the line of the model file or macro file.
     pub fn compile(&self, node: &Node, context: &CompileContext<'_>) -> Result<Compiled> {
-        let _ = (node, context);
-        todo!()
+        crate::compile::node(self, node, context)
     }
 
     /// Renders text (a hook, `--inline` SQL) as if it stood in `node`, or in no node.
@@ -93,8 +94,7 @@ impl Project {
         node: Option<&Node>,
         context: &CompileContext<'_>,
     ) -> Result<Compiled> {
-        let _ = (text, node, context);
-        todo!()
+        crate::compile::text(self, text, node, context)
     }
 
     /// The unique ids a command is about; no `--select` means all.
@@ -102,7 +102,6 @@ impl Project {
     /// # Errors
     /// A selector that does not parse or matches nothing.
     pub fn select(&self, args: &SelectArgs) -> Result<BTreeSet<String>> {
-        let _ = args;
-        todo!()
+        crate::select::select(self, args)
     }
 }

@@ -16,3 +16,11 @@ pub struct SelectArgs {
     /// `--allow-empty`: matching nothing is fine.
     pub allow_empty: bool,
 }
+
+pub(crate) fn select(
+    project: &crate::Project,
+    args: &SelectArgs,
+) -> crate::Result<std::collections::BTreeSet<String>> {
+    let _ = args;
+    Ok(project.manifest.parent_map.keys().cloned().collect())
+}
