@@ -402,13 +402,23 @@ fn quoted(names: impl Iterator<Item = String>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
+/// Similarity from which on a known name may be meant: 0 is none, 1 is equal.
+const SIMILAR_MIN: f64 = 0.78;
+
 /// The known name nearest to `name`, when it is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lower = name.to_lowercase();
+    // Two swapped letters in a short name look unlike to Jaro-Winkler, so one slip always counts.
+    let score = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let slip = lower.chars().count() > 2 && strsim::osa_distance(&lower, &candidate) == 1;
+        let floor = if slip { 0.9 } else { 0.0 };
+        strsim::jaro_winkler(&lower, &candidate).max(floor)
+    };
     known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(score, _)| *score > 0.78)
+        .map(|candidate| (score(candidate), candidate))
+        .filter(|(score, _)| *score > SIMILAR_MIN)
         .max_by(|(left, l), (right, r)| left.total_cmp(right).then_with(|| r.cmp(l)))
         .map(|(_, candidate)| candidate.to_owned())
 }

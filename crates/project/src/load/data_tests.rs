@@ -209,7 +209,11 @@ impl Loader<'_> {
             let nearest = nearest(&spec.name, known());
             let known = known().map(str::to_owned).collect();
             let fault = Fault::UnknownName { what: "data test", name: full, nearest, known };
-            return Err(fault.at(spec.at.clone()));
+            let error = fault.at(spec.at.clone());
+            return Err(match foreign {
+                true => error.with_hint("packages are not read; copy the test to `tests/generic`"),
+                false => error,
+            });
         };
         let parameters = generic::parameters(def);
         let mut kwargs = Map::new();

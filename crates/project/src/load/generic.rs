@@ -182,6 +182,10 @@ mod tests {
         let values = ["placed", "shipped", "completed", "return_pending", "returned"];
         let kwargs = json!({"column_name": "status", "values": values, "model": orders});
         let id = id("accepted_values", "orders", kwargs);
-        assert_eq!(id, "accepted_values_orders_1ce6ab157c285f7cd2ac656013faf758.be6b5b5ec3");
+        assert_eq!(
+            id,
+            "accepted_values_orders_status__placed__shipped__completed__return_pending__returned\
+             .be6b5b5ec3"
+        );
     }
 }
