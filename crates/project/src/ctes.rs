@@ -1,4 +1,5 @@
-//! Puts ephemeral models into the query that names them, as dbt does: `with __dbt__cte__name as (…)`.
+//! Puts ephemeral models into the query that names them, as dbt does:
+//! `with __dbt__cte__name as (…)`.
 
 use crate::compile::{Compiled, LineMap};
 

@@ -7,7 +7,8 @@
 //!
 //! # fn main() -> clicktrail_project::Result<()> {
 //! let project = Project::load(&LoadOptions { project_dir: "demo".into(), ..Default::default() })?;
-//! let selected = project.select(&SelectArgs { select: vec!["+fct_credits".into()], ..Default::default() })?;
+//! let args = SelectArgs { select: vec!["+fct_credits".into()], ..Default::default() };
+//! let selected = project.select(&args)?;
 //! let relations = AdapterRelations(project.target.adapter);
 //! for id in project.manifest.order().iter().filter(|id| selected.contains(*id)) {
 //!     if let Some(node) = project.manifest.nodes.get(id) {
@@ -18,10 +19,14 @@
 //! # Ok(()) }
 //! ```
 
+// A test may panic.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod compile;
 mod config;
 mod ctes;
 mod error;
+mod hint;
 mod jinja;
 mod layers;
 mod load;
@@ -30,6 +35,7 @@ mod node;
 mod profile;
 mod project;
 mod relations;
+mod rows;
 mod select;
 mod yaml;
 

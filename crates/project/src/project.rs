@@ -1,7 +1,7 @@
 //! A loaded project: the door of this crate.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json};
 
@@ -37,6 +37,17 @@ pub struct LoadOptions {
     pub run_started_at: String,
     /// Id of the run: `invocation_id`.
     pub invocation_id: String,
+}
+
+impl LoadOptions {
+    /// Reads the text of `--vars`: a YAML or JSON mapping.
+    ///
+    /// # Errors
+    /// When the text is no mapping.
+    pub fn parse_vars(text: &str) -> Result<Map<String, Json>> {
+        let yaml = crate::yaml::Yaml::parse(Path::new("--vars"), text)?;
+        yaml.object("--vars").map_err(|error| error.with_hint("write `--vars '{name: value}'`"))
+    }
 }
 
 /// A loaded project.

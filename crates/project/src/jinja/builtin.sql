@@ -23,7 +23,7 @@ from (
 ) all_values
 where value_field not in (
     {%- for value in values %}
-    {% if quote %}'{{ value | string | replace("'", "''") }}'{% else %}{{ value }}{% endif %}
+    {% if quote %}'{{ escape_single_quotes(value | string) }}'{% else %}{{ value }}{% endif %}
     {%- if not loop.last %},{% endif %}
     {%- endfor %}
 )
@@ -92,4 +92,6 @@ where parent.to_field is null
 {% macro bigquery__date_trunc(datepart, date) %}timestamp_trunc(cast({{ date }} as timestamp), {{ datepart }}){% endmacro %}
 
 {% macro string_literal(value) %}'{{ value }}'{% endmacro %}
-{% macro escape_single_quotes(expression) %}{{ expression | replace("'", "''") }}{% endmacro %}
+{% macro escape_single_quotes(expression) %}{{ return(adapter.dispatch('escape_single_quotes', 'dbt')(expression)) }}{% endmacro %}
+{% macro default__escape_single_quotes(expression) %}{{ expression | replace("'", "''") }}{% endmacro %}
+{% macro bigquery__escape_single_quotes(expression) %}{{ expression | replace("'", "\\'") }}{% endmacro %}

@@ -71,7 +71,12 @@ impl Engine {
     }
 
     /// Calls a macro.
-    pub(crate) fn call(&self, def: &MacroDef, args: Value, scope: &Arc<Scope>) -> Result<String> {
+    pub(crate) fn call(
+        &self,
+        def: &Arc<MacroDef>,
+        args: Value,
+        scope: &Arc<Scope>,
+    ) -> Result<String> {
         let state = self.env.empty_state();
         let result = scope.macro_value(def).call(&state, &[args]);
         result
@@ -146,8 +151,8 @@ fn add_macros(
     env: &mut Environment<'static>,
     files: &[(PathBuf, String)],
     package: &str,
-) -> Result<BTreeMap<String, MacroDef>> {
-    let mut defs: BTreeMap<String, MacroDef> = BTreeMap::new();
+) -> Result<BTreeMap<String, Arc<MacroDef>>> {
+    let mut defs: BTreeMap<String, Arc<MacroDef>> = BTreeMap::new();
     for (file, text) in files {
         for block in scan::blocks(text) {
             let line = scan::line_of(text, block.open.start);
@@ -184,7 +189,7 @@ fn add_macros(
                 text: text[block.open.start..block.close.end].to_owned(),
                 name: name.clone(),
             };
-            defs.insert(name, def);
+            defs.insert(name, Arc::new(def));
         }
     }
     Ok(defs)

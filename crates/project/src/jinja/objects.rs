@@ -67,7 +67,7 @@ impl Object for Constant {
 #[derive(Debug)]
 pub(crate) struct MacroFn {
     pub(crate) scope: Arc<Scope>,
-    pub(crate) def: MacroDef,
+    pub(crate) def: Arc<MacroDef>,
 }
 
 impl Object for MacroFn {

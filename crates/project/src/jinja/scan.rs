@@ -143,7 +143,10 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
         let alternative = format!("end{word}");
         let close = pieces
             .by_ref()
-            .find(|piece| matches!(&piece.kind, Kind::Tag { word } if *word == closing || *word == alternative))
+            .find(|piece| match &piece.kind {
+                Kind::Tag { word } => *word == closing || *word == alternative,
+                _ => false,
+            })
             .map_or(text.len()..text.len(), |piece| piece.span);
         let tag = &text[piece.span.clone()];
         let name = tag.split_once(word.as_str()).map_or("", |(_, rest)| rest).trim_start();

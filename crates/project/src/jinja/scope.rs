@@ -31,8 +31,8 @@ pub(crate) struct MacroDef {
 #[derive(Debug, Default)]
 pub(crate) struct Globals {
     pub(crate) project: String,
-    pub(crate) macros: BTreeMap<String, MacroDef>,
-    pub(crate) builtin_macros: BTreeMap<String, MacroDef>,
+    pub(crate) macros: BTreeMap<String, Arc<MacroDef>>,
+    pub(crate) builtin_macros: BTreeMap<String, Arc<MacroDef>>,
     pub(crate) vars: Map<String, Json>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) adapter: Option<Adapter>,
@@ -46,12 +46,12 @@ pub(crate) struct Globals {
 
 impl Globals {
     /// The macro of this name: the project's before ours.
-    pub(crate) fn find_macro(&self, name: &str) -> Option<&MacroDef> {
+    pub(crate) fn find_macro(&self, name: &str) -> Option<&Arc<MacroDef>> {
         self.macros.get(name).or_else(|| self.builtin_macros.get(name))
     }
 
     /// The macro that `adapter.dispatch(name)` means.
-    pub(crate) fn dispatch(&self, name: &str) -> Option<&MacroDef> {
+    pub(crate) fn dispatch(&self, name: &str) -> Option<&Arc<MacroDef>> {
         let prefix = self.adapter.map_or("default", Adapter::as_str);
         let candidates = [format!("{prefix}__{name}"), format!("default__{name}")];
         let own = candidates.iter().find_map(|one| self.macros.get(one));
@@ -154,7 +154,7 @@ impl Scope {
     }
 
     /// A callable macro.
-    pub(crate) fn macro_value(self: &Arc<Self>, def: &MacroDef) -> Value {
+    pub(crate) fn macro_value(self: &Arc<Self>, def: &Arc<MacroDef>) -> Value {
         Value::from_object(MacroFn { scope: self.clone(), def: def.clone() })
     }
 

@@ -48,23 +48,13 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Project> {
     file.check_trees()?;
     let mut vars = file.vars.clone();
     vars.extend(options.vars.clone());
-    let globals = Globals {
-        project: file.name.clone(),
-        vars: vars.clone(),
-        env: options.env.clone(),
-        full_refresh: options.full_refresh,
-        flags: file.flags.clone(),
-        run_started_at: options.run_started_at.clone(),
-        invocation_id: options.invocation_id.clone(),
-        ..Globals::default()
-    };
-    let bare = Engine::new(globals, &[])?;
+    let bare = Engine::new(globals(options, &file, &vars), &[])?;
     let target = profiles::load(options, file.profile.as_deref(), &bare)?;
     let globals = Globals {
         adapter: Some(target.adapter),
         target: target_fields(&target),
         docs: macros::docs(dir, &file)?,
-        ..Arc::try_unwrap(bare.globals).unwrap_or_default()
+        ..globals(options, &file, &vars)
     };
     let engine = Engine::new(globals, &macros::files(dir, &file)?)?;
     let properties = Properties::read(dir, &file)?;
@@ -89,6 +79,20 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Project> {
     loader.link()?;
     loader.unused_trees();
     Ok(loader.into_project(vars))
+}
+
+/// What templates see before the target is known.
+fn globals(options: &LoadOptions, file: &ProjectFile, vars: &Map<String, Json>) -> Globals {
+    Globals {
+        project: file.name.clone(),
+        vars: vars.clone(),
+        env: options.env.clone(),
+        full_refresh: options.full_refresh,
+        flags: file.flags.clone(),
+        run_started_at: options.run_started_at.clone(),
+        invocation_id: options.invocation_id.clone(),
+        ..Globals::default()
+    }
 }
 
 /// The `target` variable: all fields of the output, with the type.

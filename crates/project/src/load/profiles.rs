@@ -75,14 +75,7 @@ pub(crate) fn load(
     let adapter = adapter(output, &fields)?;
     let text =
         |keys: &[&str]| keys.iter().find_map(|key| fields.get(*key)?.as_str()).map(str::to_owned);
-    let threads = match (options.threads, fields.get("threads")) {
-        (Some(threads), _) => threads,
-        (None, Some(value)) => value.as_u64().map(|one| one as usize).ok_or_else(|| {
-            output.value.get("threads").unwrap_or(&output.value).wrong("threads", "a whole number")
-        })?,
-        (None, None) => THREADS_DEFAULT,
-    }
-    .max(1);
+    let threads = threads(options, output, &fields)?;
     let schema = text(&["schema", "dataset"]).unwrap_or_else(|| SCHEMA_DEFAULT.into());
     let database = text(&["database", "project"]);
     fields.insert("name".into(), target.clone().into());
@@ -103,6 +96,20 @@ pub(crate) fn load(
         fields,
         file: Some(dir.join(FILE)),
     })
+}
+
+fn threads(
+    options: &LoadOptions,
+    output: &Entry,
+    fields: &serde_json::Map<String, serde_json::Value>,
+) -> Result<usize> {
+    let threads = match (options.threads, fields.get("threads")) {
+        (Some(threads), _) => Some(threads),
+        (None, Some(value)) => value.as_u64().and_then(|one| usize::try_from(one).ok()),
+        (None, None) => Some(THREADS_DEFAULT),
+    };
+    let at = output.value.get("threads").unwrap_or(&output.value);
+    threads.map(|one| one.max(1)).ok_or_else(|| at.wrong("threads", "a whole number"))
 }
 
 fn pick<'a>(

@@ -119,7 +119,7 @@ impl Loader<'_> {
             package_name: self.file.name.clone(),
             fqn,
             source_name: source_name.to_owned(),
-            database: first("database", "project")?,
+            database: first("database", "project")?.or_else(|| self.target.database.clone()),
             schema: first("schema", "dataset")?.unwrap_or_else(|| source_name.to_owned()),
             identifier: text("identifier")?.unwrap_or_else(|| name.clone()),
             original_file_path: file,

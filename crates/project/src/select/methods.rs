@@ -148,7 +148,10 @@ fn by_config(criterion: &Criterion, item: &Item<'_>) -> bool {
         Json::String(text) => matches(&criterion.value, text),
         Json::Null => false,
         Json::Object(map) => map.contains_key(&criterion.value),
-        other => other.to_string() == criterion.value.to_lowercase(),
+        Json::Bool(flag) => {
+            criterion.value.eq_ignore_ascii_case(if *flag { "true" } else { "false" })
+        }
+        other => matches(&criterion.value, &other.to_string()),
     };
     match value {
         Some(Json::Array(items)) => items.iter().any(same),

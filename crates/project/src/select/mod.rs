@@ -68,25 +68,21 @@ pub(crate) fn select(project: &Project, args: &SelectArgs) -> Result<BTreeSet<St
 }
 
 impl Index<'_> {
+    /// Tests join each criterion, and nothing joins what sets were cut from, as in dbt.
     fn eval(&self, expression: &Expression) -> Result<BTreeSet<String>> {
-        Ok(self.with_tests(self.raw(expression)?))
-    }
-
-    fn raw(&self, expression: &Expression) -> Result<BTreeSet<String>> {
         match expression {
-            Expression::One(criterion) => self.criterion(criterion),
+            Expression::One(criterion) => Ok(self.with_tests(self.criterion(criterion)?)),
             Expression::Union(all) => {
                 let mut found = BTreeSet::new();
                 for one in all {
-                    found.extend(self.raw(one)?);
+                    found.extend(self.eval(one)?);
                 }
                 Ok(found)
             }
             Expression::Intersection(all) => {
-                // Tests join each side first, so that `m,test_type:unit` finds the tests of `m`.
                 let mut found: Option<BTreeSet<String>> = None;
                 for one in all {
-                    let next = self.with_tests(self.raw(one)?);
+                    let next = self.eval(one)?;
                     found = Some(match found {
                         Some(found) => found.intersection(&next).cloned().collect(),
                         None => next,
@@ -95,8 +91,8 @@ impl Index<'_> {
                 Ok(found.unwrap_or_default())
             }
             Expression::Difference(from, out) => {
-                let out = self.with_tests(self.raw(out)?);
-                let mut found = self.with_tests(self.raw(from)?);
+                let out = self.eval(out)?;
+                let mut found = self.eval(from)?;
                 found.retain(|id| !out.contains(id));
                 Ok(found)
             }

@@ -1,5 +1,7 @@
 //! Fixture folders → snapshots: `INSTA_UPDATE=always cargo test` writes them.
 
+#![allow(clippy::unwrap_used)]
+
 mod selectors;
 mod shop;
 

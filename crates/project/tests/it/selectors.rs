@@ -74,7 +74,7 @@ fn exclude_and_named() {
         exclude: vec!["test_type:generic".into()],
         ..SelectArgs::default()
     };
-    assert_eq!(names(&project, &args), "fct_users fct_users.users_are_distinct assert_users");
+    assert_eq!(names(&project, &args), "fct_users assert_users fct_users.users_are_distinct");
     let args = SelectArgs { selector: Some("nightly".into()), ..SelectArgs::default() };
     assert_eq!(
         names(&project, &args),
