@@ -1,0 +1,123 @@
+//! One file per command; a new one is a file, a variant and a line in [`run`].
+
+mod clean;
+mod compile;
+mod completions;
+mod debug;
+mod docs;
+mod explain;
+mod generate;
+mod init;
+mod ls;
+mod man;
+mod query;
+mod retry;
+mod run;
+mod show;
+mod source;
+mod version;
+
+use anyhow::Result;
+use clap::{ArgMatches, Subcommand};
+use clicktrail_pipeline::Verb;
+
+use crate::args::{Cli, TextOrJson};
+use crate::failure::Outcome;
+use crate::output::RowFormat;
+use crate::session::Session;
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a project, with generated data if wanted
+    Init(init::Args),
+    /// Check project, profile, warehouse and sources; one line each, with a fix
+    Debug(debug::Args),
+    /// Load seeds, run models, run tests, in the order of the graph
+    Build(run::Args),
+    /// Run models
+    Run(run::Args),
+    /// Run data tests and unit tests
+    Test(run::Args),
+    /// Load seeds
+    Seed(run::Args),
+    /// Do again what failed or was skipped in the last run
+    Retry(retry::Args),
+    /// Write the SQL of models and tests into target/compiled
+    Compile(compile::Args),
+    /// List nodes
+    #[command(alias = "list")]
+    Ls(ls::Args),
+    /// Show the first rows of a model, a test or inline SQL
+    Show(show::Args),
+    /// Run a read-only query over the tables of the project
+    Query(query::Args),
+    /// Look at sources
+    Source(source::Args),
+    /// Documentation of the project
+    Docs(docs::Args),
+    /// Delete the clean-targets of the project
+    Clean(clean::Args),
+    /// Write a generated GA4 export: realistic events from a seed
+    Generate(generate::Args),
+    /// Explain an error code
+    Explain(explain::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
+    /// Print the manual page
+    Man(man::Args),
+    /// Print the version
+    Version,
+}
+
+impl Command {
+    /// Whether stdout owes one JSON document, even when the command fails.
+    pub(crate) fn wants_json(&self) -> bool {
+        match self {
+            Self::Build(args) | Self::Run(args) | Self::Test(args) | Self::Seed(args) => {
+                args.report.json()
+            }
+            Self::Debug(args) => args.report.json(),
+            Self::Retry(args) => args.report.json(),
+            Self::Compile(args) => args.report.json(),
+            Self::Clean(args) => args.report.json(),
+            Self::Generate(args) => args.report.json(),
+            Self::Source(args) => args.wants_json(),
+            Self::Docs(args) => args.wants_json(),
+            Self::Show(args) => args.rows.output == Some(RowFormat::Json),
+            Self::Query(args) => args.rows.output == Some(RowFormat::Json),
+            Self::Explain(args) => args.output == TextOrJson::Json,
+            Self::Init(_) | Self::Ls(_) | Self::Completions(_) | Self::Man(_) | Self::Version => {
+                false
+            }
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What stopped it.
+pub(crate) fn run(cli: &Cli, matches: &ArgMatches, session: &Session) -> Result<Outcome> {
+    match &cli.command {
+        Command::Init(args) => init::run(args, session),
+        Command::Debug(args) => debug::run(args, matches, session),
+        Command::Build(args) => run::run(Verb::Build, args, session),
+        Command::Run(args) => run::run(Verb::Run, args, session),
+        Command::Test(args) => run::run(Verb::Test, args, session),
+        Command::Seed(args) => run::run(Verb::Seed, args, session),
+        Command::Retry(args) => retry::run(args, session),
+        Command::Compile(args) => compile::run(args, session),
+        Command::Ls(args) => ls::run(args, session),
+        Command::Show(args) => show::run(args, session),
+        Command::Query(args) => query::run(args, session),
+        Command::Source(args) => source::run(args, session),
+        Command::Docs(args) => docs::run(args, session),
+        Command::Clean(args) => clean::run(args, session),
+        Command::Generate(args) => generate::run(args, session),
+        Command::Explain(args) => explain::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
+        Command::Version => version::run(),
+    }
+}

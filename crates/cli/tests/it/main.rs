@@ -1,0 +1,5 @@
+//! Runs the real binary in fresh folders.
+
+mod demo;
+mod support;
+mod usage;
