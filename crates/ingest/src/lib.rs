@@ -11,6 +11,7 @@
 //! Every batch has the canonical schema ([`schema::events`], or [`schema::project`] of it), whatever the
 //! age or origin of the file: columns are matched by name at every level, missing ones are null.
 
+mod column;
 mod discover;
 mod error;
 pub mod generate;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::column::{Build, Column, StructBuild, offset};
+use crate::column::{Build, Column, StructBuild, offset};
 
 /// Whole numbers up to here are exact in a JSON number with fraction or exponent.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;

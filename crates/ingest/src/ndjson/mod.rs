@@ -3,7 +3,6 @@
 //! `lines` splits bytes, `decode` parses a line straight into the builders of `column`, and a bad line
 //! leaves a row behind that is filtered out when its batch is finished.
 
-mod column;
 mod decode;
 mod lines;
 mod write;
@@ -18,9 +17,9 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{FieldRef, Fields, SchemaRef};
 use flate2::read::MultiGzDecoder;
 
-use self::column::{Build, Column, StructBuild};
 use self::lines::{LINE_BYTES_MAX, Line, Lines};
 pub use self::write::write_rows;
+use crate::column::{Build, Column, StructBuild};
 use crate::reader::{Batches, REQUIRED, missing_reason};
 use crate::{IngestError, ReadOptions, Rejects, schema};
 

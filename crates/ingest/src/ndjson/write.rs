@@ -4,8 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Fields, Float64Type, Int64Type};
 
 /// Writes the rows of `batch` to `out` in the shape of a BigQuery extract: INT64 as strings, null
-/// fields omitted, an empty (or null) repeated field as `[]`, a struct of nulls as `{}`; `<`, `>` and
-/// `&` escaped.
+/// fields omitted, an empty repeated field as `[]`, a struct of nulls as `{}`; `<`, `>` and `&` escaped.
 ///
 /// Columns of other types than the canonical ones are left out.
 pub fn write_rows(batch: &RecordBatch, out: &mut Vec<u8>) {
@@ -35,7 +34,7 @@ fn members<'a>(fields: &Fields, columns: &'a [ArrayRef]) -> Vec<Member<'a>> {
     let member = |(field, column): (&arrow::datatypes::FieldRef, &'a ArrayRef)| {
         let values = values(column)?;
         // All-null columns print nothing: not even looking at them is a large part of the speed.
-        if column.null_count() == column.len() && !matches!(values, Values::List(..)) {
+        if column.null_count() == column.len() {
             return None;
         }
         let mut key = Vec::new();
@@ -90,7 +89,7 @@ impl Values<'_> {
             Self::Float(array) => array.is_null(row),
             Self::Bool(array) => array.is_null(row),
             Self::Struct(array, _) => array.is_null(row),
-            Self::List(..) => false,
+            Self::List(array, _) => array.is_null(row),
         }
     }
 
@@ -109,7 +108,6 @@ impl Values<'_> {
             Self::List(array, element) => {
                 out.push(b'[');
                 let (start, end) = (array.value_offsets()[row], array.value_offsets()[row + 1]);
-                let end = if array.is_null(row) { start } else { end };
                 for index in start..end {
                     if index > start {
                         out.push(b',');

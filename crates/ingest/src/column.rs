@@ -14,13 +14,13 @@ use arrow::error::ArrowError;
 const STRING_BLOCK_BYTES: u32 = 1 << 18;
 
 /// A column under construction, with its dotted path for messages.
-pub(super) struct Column {
-    pub(super) path: String,
-    pub(super) build: Build,
+pub(crate) struct Column {
+    pub(crate) path: String,
+    pub(crate) build: Build,
 }
 
 /// The builder by kind of column.
-pub(super) enum Build {
+pub(crate) enum Build {
     Text(StringViewBuilder),
     Int(Int64Builder),
     Float(Float64Builder),
@@ -30,15 +30,15 @@ pub(super) enum Build {
 }
 
 /// A struct under construction; a child may lag behind it, or be one row ahead while a row is read.
-pub(super) struct StructBuild {
-    pub(super) fields: Fields,
-    pub(super) children: Vec<Column>,
+pub(crate) struct StructBuild {
+    pub(crate) fields: Fields,
+    pub(crate) children: Vec<Column>,
     nulls: NullBufferBuilder,
 }
 
 impl Column {
     /// An empty column of a canonical type.
-    pub(super) fn new(data_type: &DataType, path: &str) -> Self {
+    pub(crate) fn new(data_type: &DataType, path: &str) -> Self {
         let build = match data_type {
             DataType::Int64 => Build::Int(Int64Builder::new()),
             DataType::Float64 => Build::Float(Float64Builder::new()),
@@ -56,7 +56,7 @@ impl Column {
     }
 
     /// Rows completed.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         use arrow::array::ArrayBuilder as _;
         match &self.build {
             Build::Text(builder) => builder.len(),
@@ -72,7 +72,7 @@ impl Column {
     ///
     /// Children of a struct are left behind and completed in bulk when next needed: most columns of
     /// most rows are null.
-    pub(super) fn fill_to(&mut self, rows: usize) {
+    pub(crate) fn fill_to(&mut self, rows: usize) {
         let missing = rows.saturating_sub(self.len());
         if missing == 0 {
             return;
@@ -92,7 +92,7 @@ impl Column {
     }
 
     /// Adds one null.
-    pub(super) fn push_null(&mut self) {
+    pub(crate) fn push_null(&mut self) {
         self.fill_to(self.len() + 1);
     }
 
@@ -108,7 +108,7 @@ impl Column {
     }
 
     /// The array of all rows; the column is empty afterwards.
-    pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(match &mut self.build {
             Build::Text(builder) => Arc::new(builder.finish()),
             Build::Int(builder) => Arc::new(builder.finish()),
@@ -126,7 +126,7 @@ impl Column {
 }
 
 impl StructBuild {
-    pub(super) fn new(fields: &Fields, path: &str) -> Self {
+    pub(crate) fn new(fields: &Fields, path: &str) -> Self {
         let dot = if path.is_empty() { "" } else { "." };
         let child = |field: &FieldRef| {
             Column::new(field.data_type(), &format!("{path}{dot}{}", field.name()))
@@ -136,17 +136,17 @@ impl StructBuild {
     }
 
     /// Rows completed.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.nulls.len()
     }
 
     /// Completes a row; children that got no value lag behind until [`Column::fill_to`].
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.nulls.append_non_null();
     }
 
     /// The index of the child `name`, searched from `hint` on: keys mostly come in schema order.
-    pub(super) fn find(&self, name: &str, hint: usize) -> Option<usize> {
+    pub(crate) fn find(&self, name: &str, hint: usize) -> Option<usize> {
         let fields = &self.fields;
         let hint = hint.min(fields.len());
         let behind = fields[hint..].iter().position(|field| field.name() == name);
@@ -155,7 +155,7 @@ impl StructBuild {
     }
 
     /// The columns of all rows; empty afterwards.
-    pub(super) fn finish_children(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
+    pub(crate) fn finish_children(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
         let rows = self.len();
         self.nulls.finish();
         let finish = |child: &mut Column| {
@@ -178,6 +178,6 @@ impl StructBuild {
 }
 
 /// A list offset. One batch stays far below 2³¹ elements: lines are limited, and so are its rows.
-pub(super) fn offset(length: usize) -> i32 {
+pub(crate) fn offset(length: usize) -> i32 {
     i32::try_from(length).unwrap_or(i32::MAX)
 }
