@@ -86,7 +86,7 @@ to_hex(md5(concat({% for part in parts %}{{ prefixed(part) }}{% if not loop.last
 first_value({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}
 {%- endmacro %}
 {% macro duckdb__first_by(value, order, rows) -%}
-arg_min_null({{ value }}, row({{ order }})){% if rows %} filter (where {{ rows }}){% endif %}
+first({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}
 {%- endmacro %}
 {% macro bigquery__first_by(value, order, rows) -%}
 array_agg({{ value }} order by {% if rows %}if({{ rows }}, 0, 1), {% endif %}{{ order }} limit 1)[offset(0)]
@@ -97,7 +97,7 @@ array_agg({{ value }} order by {% if rows %}if({{ rows }}, 0, 1), {% endif %}{{ 
 last_value({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}
 {%- endmacro %}
 {% macro duckdb__last_by(value, order, rows) -%}
-arg_max_null({{ value }}, row({{ order }})){% if rows %} filter (where {{ rows }}){% endif %}
+last({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}
 {%- endmacro %}
 {% macro bigquery__last_by(value, order, rows) -%}
 array_agg({{ value }} order by {% if rows %}if({{ rows }}, 0, 1), {% endif %}{{ order | replace(', ', ' desc, ') }} desc limit 1)[offset(0)]

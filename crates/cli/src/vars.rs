@@ -131,8 +131,8 @@ mod tests {
 
     #[test]
     fn both_languages() {
-        let json = json!({"ga4_export": "a/*.parquet", "days": 30, "events": ["x", "y"], "o": {"p": null}});
-        let yaml = "{ga4_export: \"a/*.parquet\", days: 30, events: [x, y], o: {p: ~}}";
+        let json = json!({"export": "a/*.parquet", "n": 30, "events": ["x", "y"], "o": {"p": null}});
+        let yaml = "{export: \"a/*.parquet\", n: 30, events: [x, y], o: {p: ~}}";
         assert_eq!(object(yaml), json);
         assert_eq!(object(&json.to_string()), json);
         assert_eq!(object("a: 1\nb: yes\n"), json!({"a": 1, "b": true}));

@@ -10,9 +10,6 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, FieldRef, Fields};
 use arrow::error::ArrowError;
 
-/// Bytes of a block of string data; views longer than 12 bytes point into such blocks.
-const STRING_BLOCK_BYTES: u32 = 1 << 18;
-
 /// A column under construction, with its dotted path for messages.
 pub(crate) struct Column {
     pub(crate) path: String,
@@ -50,7 +47,7 @@ impl Column {
                 nulls: NullBufferBuilder::new(0),
                 inner: Box::new(Self::new(element.data_type(), path)),
             },
-            _ => Build::Text(StringViewBuilder::new().with_fixed_block_size(STRING_BLOCK_BYTES)),
+            _ => Build::Text(StringViewBuilder::new()),
         };
         Self { path: path.to_owned(), build }
     }

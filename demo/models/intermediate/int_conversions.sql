@@ -8,7 +8,7 @@ events as (
 
     select
         *,
-        {{ lookback_days('event_name') }} as lookback_days
+        cast({{ lookback_days('event_name') }} as bigint) as lookback_days
     from {{ ref('int_event_sessions') }}
     where event_name in ({{ quoted(var('key_events')) }})
 

@@ -47,9 +47,9 @@ select
     conversion_id,
     touch_id,
     person_key,
-    row_number() over (
+    cast(row_number() over (
         partition by person_key, conversion_id order by own_session, touch_number
-    ) as position,
+    ) as bigint) as position,
     count(*) over (partition by person_key, conversion_id) as touches,
     cast(floor((converted_at - touched_at) / 1000000) as bigint) as seconds_before,
     session_key,

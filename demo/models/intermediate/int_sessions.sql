@@ -3,15 +3,68 @@
 {%- set has_params = "coalesce(param_source, param_medium, param_campaign) is not null" %}
 {%- set has_last_click = "coalesce(last_click_source, last_click_medium, last_click_campaign) is not null" %}
 
+{%- set order = total_order() %}
+
 with
 
 events as (
 
     select
         *,
-        event_name = 'page_view' as is_page_view
+        event_name = 'page_view' as is_page_view,
+        case when event_name = 'page_view' then 1 else 0 end as page_view,
+        {{ has_params }} as has_params
     from {{ ref('int_event_sessions') }}
     where session_key is not null
+
+),
+
+{%- set firsts = {
+    'started_at': 'true', 'location_at': 'page_location is not null', 'page_view_at': 'is_page_view',
+    'param_at': 'is_page_view or has_params', 'last_click_at': has_last_click
+} %}
+
+spans as (
+
+    select
+        person_key,
+        session_key,
+        min(stream_id) as stream_id,
+        min(session_id) as ga_session_id,
+        max(case when is_derived then 1 else 0 end) as derived,
+        min(event_timestamp) as session_started_at,
+        max(event_timestamp) as session_ended_at,
+        count(*) as events,
+        sum(page_view) as page_views,
+        max(case when is_session_engaged then 1 else 0 end) as engaged,
+        min(ga_session_number) as session_number,
+        {%- for name, rows in firsts.items() %}
+        min(case when {{ rows }} then event_timestamp end) as {{ name }}{% if not loop.last %},{% endif %}
+        {%- endfor %}
+    from events
+    group by person_key, session_key
+
+),
+
+-- The few rows among which the total order decides [2.5]; each carries the totals of its session.
+first_events as (
+
+    select
+        events.*,
+        spans.ga_session_id as span_session_id,
+        spans.derived,
+        spans.session_started_at,
+        spans.session_ended_at,
+        spans.events,
+        spans.page_views,
+        spans.engaged,
+        spans.session_number
+        {%- for name in firsts %},
+        spans.{{ name }}
+        {%- endfor %}
+    from events
+    inner join spans on events.person_key = spans.person_key and events.session_key = spans.session_key
+    where events.event_timestamp in ({% for name in firsts %}spans.{{ name }}{% if not loop.last %}, {% endif %}{% endfor %})
 
 ),
 
@@ -21,88 +74,32 @@ sessions as (
         person_key,
         session_key,
         min(stream_id) as stream_id,
-        min(session_id) as ga_session_id,
-        max(case when is_derived then 1 else 0 end) = 1 as is_derived,
-        min(event_timestamp) as session_started_at,
-        max(event_timestamp) as session_ended_at,
-        count(*) as events,
-        sum(case when is_page_view then 1 else 0 end) as page_views,
-        max(case when is_session_engaged then 1 else 0 end) = 1 as is_engaged,
-        min(ga_session_number) as session_number,
-        min(case when is_page_view then event_timestamp end) as first_page_view_at,
-        min(case when is_page_view or {{ has_params }} then event_timestamp end) as first_param_at,
-        min(case when page_location is not null then event_timestamp end) as first_location_at,
-        min(case when {{ has_last_click }} then event_timestamp end) as first_last_click_at
-    from events
-    group by person_key, session_key
-
-),
-
--- The few rows among which the total order decides [2.5].
-first_events as (
-
-    select
-        events.*,
-        sessions.session_started_at,
-        sessions.first_page_view_at,
-        sessions.first_param_at,
-        sessions.first_location_at,
-        sessions.first_last_click_at
-    from events
-    inner join sessions on events.person_key = sessions.person_key and events.session_key = sessions.session_key
-    where events.event_timestamp in (
-        sessions.session_started_at, sessions.first_page_view_at, sessions.first_param_at,
-        sessions.first_location_at, sessions.first_last_click_at
-    )
-
-),
-
-numbered as (
-
-    select
-        *,
-        row_number() over (partition by person_key, session_key order by {{ total_order() }}) as event_number
-    from first_events
-
-),
-
-numbers as (
-
-    select
-        person_key,
-        session_key,
-        min(case when is_page_view and event_timestamp = first_page_view_at then event_number end) as page_number,
-        min(case when (is_page_view or {{ has_params }}) and event_timestamp = first_param_at then event_number end)
-            as param_number,
-        min(case when page_location is not null and event_timestamp = first_location_at then event_number end)
-            as location_number,
-        min(case when {{ has_last_click }} and event_timestamp = first_last_click_at then event_number end)
-            as last_click_number
-    from numbered
-    group by person_key, session_key
-
-),
-
-entries as (
-
-    select
-        numbered.person_key,
-        numbered.session_key,
+        min(span_session_id) as ga_session_id,
+        max(derived) = 1 as is_derived,
+        min(session_started_at) as session_started_at,
+        max(session_ended_at) as session_ended_at,
+        max(events) as events,
+        cast(max(page_views) as bigint) as page_views,
+        max(engaged) = 1 as is_engaged,
+        min(session_number) as session_number,
+        {%- set at_start = 'event_timestamp = started_at' %}
+        {%- set at_click = has_last_click ~ ' and event_timestamp = last_click_at' %}
+        {%- set at_page = 'is_page_view and event_timestamp = page_view_at' %}
+        {%- set at_param = '(is_page_view or has_params) and event_timestamp = param_at' %}
+        {{ first_by('page_location', order, 'page_location is not null and event_timestamp = location_at') }}
+            as landing_page,
         {%- for name in ['batch_page_id', 'batch_ordering_id', 'batch_event_index', 'event_key'] %}
-        max(case when event_number = 1 then {{ name }} end) as first_{{ name }},
+        {{ first_by(name, order, at_start) }} as first_{{ name }},
         {%- endfor %}
-        max(case when event_number = location_number then page_location end) as landing_page,
         {%- for name in ['source', 'medium', 'campaign'] %}
-        max(case when event_number = last_click_number then last_click_{{ name }} end) as last_click_{{ name }},
-        max(case when event_number = page_number then param_{{ name }} end) as page_{{ name }},
-        max(case when event_number = param_number then param_{{ name }} end) as param_{{ name }},
-        max(case when event_number = 1 then first_user_{{ name }} end) as first_user_{{ name }},
+        {{ first_by('first_user_' ~ name, order, at_start) }} as first_user_{{ name }},
+        {{ first_by('last_click_' ~ name, order, at_click) }} as last_click_{{ name }},
+        {{ first_by('param_' ~ name, order, at_page) }} as page_{{ name }},
+        {{ first_by('param_' ~ name, order, at_param) }} as param_{{ name }},
         {%- endfor %}
-        max(case when event_number = param_number and not is_page_view then 1 else 0 end) = 1 as is_param_off_page
-    from numbered
-    inner join numbers
-        on numbered.person_key = numbers.person_key and numbered.session_key = numbers.session_key
-    group by numbered.person_key, numbered.session_key
+        {{ first_by('page_view', order, at_param) }} as is_param_on_page
+    from first_events
+    group by person_key, session_key
 
 ),
 
@@ -111,27 +108,14 @@ entries as (
 decided as (
 
     select
-        sessions.*,
-        entries.first_batch_page_id,
-        entries.first_batch_ordering_id,
-        entries.first_batch_event_index,
-        entries.first_event_key,
-        entries.landing_page,
+        *,
         case
-            when coalesce(entries.last_click_source, entries.last_click_medium, entries.last_click_campaign)
-                is not null then 'last_click'
-            when coalesce(entries.page_source, entries.page_medium, entries.page_campaign) is not null then 'page'
-            when entries.is_param_off_page then 'param'
-            when sessions.session_number = 1 then 'first_user'
-        end as source_record,
-        {%- for name in ['source', 'medium', 'campaign'] %}
-        entries.last_click_{{ name }},
-        entries.page_{{ name }},
-        entries.param_{{ name }},
-        entries.first_user_{{ name }}{% if not loop.last %},{% endif %}
-        {%- endfor %}
+            when coalesce(last_click_source, last_click_medium, last_click_campaign) is not null then 'last_click'
+            when coalesce(page_source, page_medium, page_campaign) is not null then 'page'
+            when is_param_on_page = 0 then 'param'
+            when session_number = 1 then 'first_user'
+        end as source_record
     from sessions
-    inner join entries on sessions.person_key = entries.person_key and sessions.session_key = entries.session_key
 
 )
 

@@ -146,54 +146,62 @@ page_events as (
 
 ),
 
-{%- set tuple = ['source', 'medium', 'campaign', 'click_id'] %}
+-- The start of a session stands before any evidence at the same event.
+starts_and_pages as (
+
+    select
+        person_key,
+        session_key,
+        {{ total_order() }},
+        evidence_event_key,
+        source,
+        medium,
+        campaign,
+        click_id,
+        evidence_class,
+        {{ hash_key(['lower(source)', 'lower(medium)', 'lower(campaign)', 'lower(click_id)']) }} as evidence_key,
+        1 as is_page
+    from page_events
+    where page_event_number = 1
+
+    union all
+
+    select
+        person_key,
+        session_key,
+        session_started_at as event_timestamp,
+        first_batch_page_id as batch_page_id,
+        first_batch_ordering_id as batch_ordering_id,
+        first_batch_event_index as batch_event_index,
+        first_event_key as event_key,
+        first_event_key as evidence_event_key,
+        '(direct)' as source,
+        '(none)' as medium,
+        '(direct)' as campaign,
+        {{ null_text() }} as click_id,
+        cast(null as bigint) as evidence_class,
+        {{ null_text() }} as evidence_key,
+        0 as is_page
+    from {{ ref('int_sessions') }}
+
+),
 
 sequenced as (
 
     select
         *,
-        row_number() over (partition by person_key, session_key order by {{ total_order() }}) as candidate_number,
-        {%- for name in tuple %}
-        lag(lower({{ name }})) over (partition by person_key, session_key order by {{ total_order() }})
-            as previous_{{ name }}{% if not loop.last %},{% endif %}
-        {%- endfor %}
-    from page_events
-    where page_event_number = 1
+        lag(evidence_key) over (
+            partition by person_key, session_key order by {{ total_order() }}, is_page
+        ) as previous_evidence_key,
+        lead(event_key) over (
+            partition by person_key, session_key order by {{ total_order() }}, is_page
+        ) as next_event_key
+    from starts_and_pages
 
 ),
 
--- A touch is a change of the evidence inside a session [2.3].
-changes as (
-
-    select *
-    from sequenced
-    where candidate_number = 1
-        {%- for name in tuple %}
-        or lower({{ name }}) is distinct from previous_{{ name }}
-        {%- endfor %}
-
-),
-
--- A session that does not start with evidence starts Direct [2.6, 2.11].
-direct_starts as (
-
-    select
-        sessions.person_key,
-        sessions.session_key,
-        sessions.session_started_at as event_timestamp,
-        sessions.first_batch_page_id as batch_page_id,
-        sessions.first_batch_ordering_id as batch_ordering_id,
-        sessions.first_batch_event_index as batch_event_index,
-        sessions.first_event_key as event_key
-    from {{ ref('int_sessions') }} as sessions
-    left join sequenced
-        on sessions.person_key = sequenced.person_key
-        and sessions.session_key = sequenced.session_key
-        and sessions.first_event_key = sequenced.event_key
-    where sequenced.event_key is null
-
-),
-
+-- A touch is a change of the evidence inside a session [2.3]; a session that does not start with evidence starts
+-- Direct [2.6, 2.11].
 touches as (
 
     select
@@ -206,23 +214,10 @@ touches as (
         coalesce(campaign, '(not set)') as campaign,
         click_id,
         evidence_class,
-        false as is_direct
-    from changes
-
-    union all
-
-    select
-        person_key,
-        session_key,
-        {{ total_order() }},
-        event_key as evidence_event_key,
-        '(direct)' as source,
-        '(none)' as medium,
-        '(direct)' as campaign,
-        {{ null_text() }} as click_id,
-        null as evidence_class,
-        true as is_direct
-    from direct_starts
+        is_page = 0 as is_direct
+    from sequenced
+    where (is_page = 1 and (evidence_key is distinct from previous_evidence_key))
+        or (is_page = 0 and (event_key is distinct from next_event_key))
 
 ),
 {%- endif %}
@@ -258,7 +253,7 @@ select
     channel_rule,
     is_direct,
     evidence_class,
-    row_number() over (partition by person_key order by {{ total_order() }}) as touch_number
+    cast(row_number() over (partition by person_key order by {{ total_order() }}) as bigint) as touch_number
 from classified
 {%- if var('excluded_channels') %}
 -- Touches may be left out, conversions never [2.6].

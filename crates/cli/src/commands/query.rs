@@ -1,7 +1,7 @@
 //! `query`: read-only SQL over all relations of the project.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Read};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -18,6 +18,9 @@ use crate::settings;
 pub(crate) struct Args {
     /// The query; `-`, or nothing in a pipe, reads it from stdin
     sql: Option<String>,
+    /// Run the query and show what each of its steps cost, instead of rows
+    #[arg(long, conflicts_with_all = ["output", "out"])]
+    analyze: bool,
     /// Where the rows go.
     #[command(flatten)]
     pub(crate) rows: RowArgs,
@@ -47,6 +50,12 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
     session.set_inline(&sql);
     args.rows.check()?;
     let workspace = settings::open(&args.project, false, session)?;
+    if args.analyze {
+        let mut out = stdout();
+        writeln!(out, "{}", workspace.analyze(&sql)?.trim_end())?;
+        out.flush()?;
+        return Ok(Outcome::Done);
+    }
     let result = workspace.query(&sql)?;
     args.rows.write(&result, session)?;
     Ok(Outcome::Done)
@@ -57,7 +66,7 @@ fn sql(given: Option<&str>) -> Result<String> {
     let text = match given {
         Some(text) if text != "-" => return Ok(text.to_owned()),
         None if io::stdin().is_terminal() => String::new(),
-        _ => io::read_to_string(io::stdin().lock().take(u64::MAX)).context("cannot read stdin")?,
+        _ => io::read_to_string(io::stdin().lock()).context("cannot read stdin")?,
     };
     if text.trim().is_empty() {
         let hint = "clicktrail query \"select * from mart_last_click limit 5\"";

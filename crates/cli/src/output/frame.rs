@@ -29,20 +29,27 @@ pub(crate) struct Source<'a> {
 
 /// Draws a problem: headline, source lines where they can be read, and what to do next.
 pub(crate) fn draw(problem: &Problem, source: Source<'_>, terminal: &Terminal) -> String {
-    let mut title = Level::ERROR.primary_title(problem.message.as_str());
+    let (headline, details) =
+        problem.message.split_once('\n').unwrap_or((problem.message.as_str(), ""));
+    let mut title = Level::ERROR.primary_title(headline);
     if !problem.code.is_empty() {
         title = title.id(problem.code.as_str());
     }
     let mut group = Group::with_title(title);
     if let Some(place) = place(problem, source) {
         group = match place.text {
-            Some((text, span)) => group.element(
-                Snippet::source(text)
+            Some(window) => group.element(
+                Snippet::source(window.text)
+                    .line_start(window.first_line)
+                    .fold(false)
                     .path(place.name)
-                    .annotation(AnnotationKind::Primary.span(span)),
+                    .annotation(AnnotationKind::Primary.span(window.mark)),
             ),
             None => group.element(origin(place.name, problem)),
         };
+    }
+    if !details.is_empty() {
+        group = group.element(Level::NOTE.no_name().message(details));
     }
     if let Some(hint) = &problem.hint {
         group = group.element(Level::HELP.message(hint.as_str()));
@@ -62,13 +69,34 @@ pub(crate) fn draw(problem: &Problem, source: Source<'_>, terminal: &Terminal) -
         .render(&[group])
 }
 
-/// Where a problem is: a name, and the text with the marked bytes when there is one.
-struct Place<'a> {
+/// Where a problem is: a name, and the lines to show when they can be read.
+struct Place {
     name: String,
-    text: Option<(Cow<'a, str>, Range<usize>)>,
+    text: Option<Window>,
 }
 
-fn place<'a>(problem: &Problem, source: Source<'a>) -> Option<Place<'a>> {
+/// The line at fault and the one before it.
+struct Window {
+    text: String,
+    first_line: usize,
+    mark: Range<usize>,
+}
+
+impl Window {
+    fn of(text: &str, line: usize, mark: Range<usize>) -> Self {
+        let before = |at: usize| text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let own = before(mark.start);
+        let start = if line > 1 { before(own - 1) } else { own };
+        let end = text[mark.end..].find('\n').map_or(text.len(), |newline| mark.end + newline);
+        Self {
+            text: text[start..end].to_owned(),
+            first_line: if line > 1 { line - 1 } else { line },
+            mark: mark.start - start..mark.end - start,
+        }
+    }
+}
+
+fn place(problem: &Problem, source: Source<'_>) -> Option<Place> {
     let (name, text) = match (&problem.file, source.inline) {
         (Some(file), _) => {
             let path = source.project_dir.map_or_else(|| file.clone(), |dir| dir.join(file));
@@ -80,8 +108,9 @@ fn place<'a>(problem: &Problem, source: Source<'a>) -> Option<Place<'a>> {
         _ => return None,
     };
     let text = text.and_then(|text| {
-        let span = span(&text, problem.line?, problem.column, problem.length)?;
-        Some((text, span))
+        let line = problem.line?;
+        let mark = span(&text, line, problem.column, problem.length)?;
+        Some(Window::of(&text, line, mark))
     });
     Some(Place { name, text })
 }
@@ -166,9 +195,17 @@ mod tests {
 
     #[test]
     fn a_problem_in_a_query() {
-        let problem = Problem { file: None, compiled: None, line: Some(1), column: Some(8), length: 0, ..problem() };
+        let (line, column) = (Some(1), Some(8));
+        let problem = Problem { file: None, compiled: None, line, column, length: 0, ..problem() };
         let source = Source { project_dir: None, inline: Some("select utm_sorce from x") };
         insta::assert_snapshot!(draw(&problem, source, &Terminal::plain()));
+    }
+
+    #[test]
+    fn a_message_of_several_lines() {
+        let message = "unit test `t` of `m` gave other rows\n  - {a: 1}\n  + {a: 2}".to_owned();
+        let problem = Problem { message, compiled: None, ..problem() };
+        insta::assert_snapshot!(draw(&problem, Source::default(), &Terminal::plain()));
     }
 
     #[test]

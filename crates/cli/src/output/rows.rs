@@ -152,7 +152,7 @@ fn unnested(column: &ArrayRef) -> Result<ArrayRef> {
     if !column.data_type().is_nested() {
         return Ok(Arc::clone(column));
     }
-    let options = FormatOptions::new();
+    let options = FormatOptions::new().with_null("null");
     let cells = ArrayFormatter::try_new(column.as_ref(), &options)?;
     let text = |row| (!column.is_null(row)).then(|| cells.value(row).to_string());
     Ok(Arc::new((0..column.len()).map(text).collect::<StringArray>()))

@@ -93,6 +93,9 @@ fn parquet_writer(file: BufWriter<File>) -> Result<ArrowWriter<BufWriter<File>>,
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_created_by("clicktrail".to_owned())
+        // Hardly a value repeats in these: a dictionary would only cost time.
+        .set_column_dictionary_enabled("event_timestamp".into(), false)
+        .set_column_dictionary_enabled("event_bundle_sequence_id".into(), false)
         .build();
     // Without the Arrow schema the file looks as BigQuery writes it: plain strings.
     let options =

@@ -40,7 +40,7 @@ pub const EVENTS_DEFAULT: u64 = 200_000;
 /// Most days: a hundred years.
 const DAYS_MAX: u32 = 36_525;
 /// Events of a visitor over their whole life, duplicates included; a test measures it.
-const EVENTS_PER_USER: f64 = 24.0;
+const EVENTS_PER_USER: f64 = 19.0;
 
 /// Whether the last day also, or only, comes as an intraday file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -116,9 +116,9 @@ fn outcome(random: &mut Random, number: u8, traffic: u8) -> Outcome {
     let is_ready = number > 1 || matches!(TRAFFIC[usize::from(traffic)].group, "Paid Shopping");
     // Of a thousand visits; later ones are closer to buying.
     let weights = if is_ready {
-        [(Bounce, 300), (Browse, 540), (Lead, 10), (SignUp, 14), (Cart, 66), (Checkout, 28)]
+        [(Bounce, 300), (Browse, 549), (Lead, 10), (SignUp, 14), (Cart, 66), (Checkout, 28)]
     } else {
-        [(Bounce, 430), (Browse, 502), (Lead, 8), (SignUp, 8), (Cart, 32), (Checkout, 9)]
+        [(Bounce, 430), (Browse, 503), (Lead, 8), (SignUp, 8), (Cart, 32), (Checkout, 9)]
     };
     let mut left = random.below(1000);
     for (outcome, weight) in weights {

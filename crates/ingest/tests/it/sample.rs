@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use clicktrail_ingest::{ExportFile, ReadOptions, discover, open, schema};
+use clicktrail_ingest::{ExportFile, ReadOptions, discover, schema};
+
+use super::{lines, only, read};
 
 fn sample() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/ga4_sample");
@@ -15,19 +16,12 @@ fn sample() -> Option<PathBuf> {
     Some(folder)
 }
 
-fn read(file: &ExportFile, options: &ReadOptions) -> RecordBatch {
-    let reader = open(file, options).unwrap();
-    let schema = reader.schema();
-    concat_batches(&schema, &reader.map(Result::unwrap).collect::<Vec<_>>()).unwrap()
-}
-
 #[test]
 fn ndjson_and_parquet_of_one_day_are_equal() {
     let Some(folder) = sample() else { return };
     let options = ReadOptions::default();
-    let parquet = ExportFile::at(&folder.join("events_20210131.parquet")).unwrap();
-    let ndjson = ExportFile::at(&folder.join("events_20210131.ndjson.gz")).unwrap();
-    let (parquet, ndjson) = (read(&parquet, &options), read(&ndjson, &options));
+    let parquet = read(&folder.join("events_20210131.parquet"), &options).unwrap();
+    let ndjson = read(&folder.join("events_20210131.ndjson.gz"), &options).unwrap();
     assert_eq!(parquet.num_rows(), 26_489);
     assert_eq!(ndjson.num_rows(), 26_489);
     // Row order is not part of an export: sort both by their text.
@@ -39,10 +33,7 @@ fn ndjson_and_parquet_of_one_day_are_equal() {
 }
 
 fn sorted_lines(batch: &RecordBatch) -> Vec<String> {
-    let mut out = Vec::new();
-    clicktrail_ingest::write_ndjson_rows(batch, &mut out);
-    let mut lines: Vec<String> =
-        String::from_utf8(out).unwrap().lines().map(str::to_owned).collect();
+    let mut lines = lines(batch);
     lines.sort();
     lines
 }
@@ -52,9 +43,8 @@ fn all_days_hold_the_published_number_of_rows() {
     let Some(folder) = sample() else { return };
     let files = discover(&["events_*.parquet".to_owned()], &folder).unwrap();
     assert_eq!(files.len(), 33);
-    let options =
-        ReadOptions { columns: Some(vec!["event_name".to_owned()]), ..ReadOptions::default() };
-    let rows: usize = files.iter().map(|file| read(file, &options).num_rows()).sum();
+    let rows = |file: &ExportFile| read(&file.path, &only(&["event_name"])).unwrap().num_rows();
+    let rows: usize = files.iter().map(rows).sum();
     assert_eq!(rows, 1_138_244);
 }
 
@@ -65,11 +55,9 @@ fn odd_types_of_the_sample_become_canonical() {
     assert_eq!(file.days().unwrap().into_iter().collect::<Vec<_>>(), ["20210101"]);
     let unnamed = ExportFile { day: None, ..file.clone() };
     assert_eq!(unnamed.days().unwrap(), file.days().unwrap());
-    let batch = read(&file, &ReadOptions::default());
+    let batch = read(&file.path, &ReadOptions::default()).unwrap();
     assert_eq!(batch.schema(), schema::events());
-    let mut out = Vec::new();
-    clicktrail_ingest::write_ndjson_rows(&batch.slice(0, 1), &mut out);
-    assert!(String::from_utf8(out).unwrap().contains(r#""stream_id":"2100450278""#));
+    assert!(lines(&batch.slice(0, 1))[0].contains(r#""stream_id":"2100450278""#));
 }
 
 #[test]
@@ -80,11 +68,9 @@ fn the_ndjson_writer_writes_what_bigquery_extracts() {
     let mut original = String::new();
     let packed = std::fs::File::open(&path).unwrap();
     flate2::read::GzDecoder::new(packed).read_to_string(&mut original).unwrap();
-    let batch = read(&ExportFile::at(&path).unwrap(), &ReadOptions::default());
-    let mut written = Vec::new();
-    clicktrail_ingest::write_ndjson_rows(&batch, &mut written);
-    let written = String::from_utf8(written).unwrap();
-    for (number, (left, right)) in original.lines().zip(written.lines()).enumerate() {
+    let written = lines(&read(&path, &ReadOptions::default()).unwrap());
+    assert_eq!(original.lines().count(), written.len());
+    for (number, (left, right)) in original.lines().zip(&written).enumerate() {
         let left: serde_json::Value = serde_json::from_str(left).unwrap();
         let right: serde_json::Value = serde_json::from_str(right).unwrap();
         assert_eq!(left, right, "line {}", number + 1);

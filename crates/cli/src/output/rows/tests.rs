@@ -9,8 +9,9 @@ fn sample() -> QueryResult {
         .with_precision_and_scale(38, 2)
         .unwrap();
     let lists = vec![Some(vec![Some(1), None]), None, Some(vec![])];
+    let channels = vec![Some("Paid | \"Search\""), None, Some("a,b\n\u{1b}[31m")];
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("channel", Arc::new(StringArray::from(vec![Some("Paid | \"Search\""), None, Some("a,b\n\u{1b}[31m")]))),
+        ("channel", Arc::new(StringArray::from(channels))),
         ("n", Arc::new(Int64Array::from(vec![9_007_199_254_740_993, 2, -3]))),
         ("revenue", Arc::new(revenue)),
         ("rate", Arc::new(Float64Array::from(vec![0.1, f64::NAN, 1e300]))),
@@ -32,7 +33,8 @@ fn written(result: &QueryResult, format: RowFormat) -> String {
 
 #[test]
 fn each_text_format() {
-    for format in [RowFormat::Table, RowFormat::Csv, RowFormat::Json, RowFormat::Ndjson, RowFormat::Md] {
+    use RowFormat::{Csv, Json, Md, Ndjson, Table};
+    for format in [Table, Csv, Json, Ndjson, Md] {
         let name = format!("{format:?}").to_lowercase();
         insta::assert_snapshot!(name.clone(), written(&sample(), format));
         insta::assert_snapshot!(format!("{name}_empty"), written(&empty(), format));
@@ -54,7 +56,7 @@ fn parquet_keeps_types_and_rows() {
     let mut out = Vec::new();
     write_rows(&sample(), RowFormat::Parquet, None, &mut out).unwrap();
     let file = tempfile::tempfile().unwrap();
-    std::io::Write::write_all(&mut &file, &out).unwrap();
+    Write::write_all(&mut &file, &out).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
     let batches: Vec<_> = reader.map(Result::unwrap).collect();
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);

@@ -1,0 +1,13 @@
+//! The embedded engine: Apache DataFusion with GA4's functions, over Delta Lake tables and feeds.
+
+mod failure;
+mod feed;
+mod functions;
+mod leaves;
+mod locality;
+mod session;
+mod slot;
+
+pub use feed::{Feed, FeedRows};
+pub use session::{Embedded, EmbeddedSettings, Plan, Session};
+pub use slot::Slot;

@@ -1,0 +1,304 @@
+//! A session: tables and views under names, SQL in, batches out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
+use datafusion::common::TableReference;
+use datafusion::datasource::{MemTable, ViewTable};
+use datafusion::execution::context::{SessionConfig, SessionContext};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::StreamExt;
+use tokio::runtime::Runtime;
+
+use super::failure::{planning_failure, running_failure};
+use super::feed::{Feed, FeedTable};
+use super::slot::{Slot, SlotTable};
+use super::{functions, leaves, locality};
+use crate::delta::{DeltaProvider, Snapshot};
+use crate::error::{EngineError, Result};
+
+/// Rows of a batch: a few columns of it stay in a core's cache.
+const BATCH_ROWS: usize = 8_192;
+
+/// Limits of the embedded engine.
+#[derive(Debug, Clone)]
+pub struct EmbeddedSettings {
+    /// Worker threads of a session that works on one query.
+    pub threads: usize,
+    /// Bytes that sorts, joins and aggregates may hold before they spill.
+    pub memory_bytes: usize,
+    /// Where they spill to.
+    pub spill_dir: PathBuf,
+}
+
+/// The embedded engine: what its sessions share.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    settings: EmbeddedSettings,
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl Embedded {
+    /// Sets the engine up; opens nothing.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`] when the engine refuses its settings.
+    pub fn new(settings: EmbeddedSettings) -> Result<Self> {
+        let pool = TrackConsumersPool::new(
+            FairSpillPool::new(settings.memory_bytes),
+            std::num::NonZeroUsize::MIN.saturating_add(4),
+        );
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![settings.spill_dir.clone()]));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .map_err(|error| EngineError::Internal(error.to_string()))?;
+        Ok(Self { settings, runtime })
+    }
+
+    /// Threads given in the settings.
+    pub fn threads(&self) -> usize {
+        self.settings.threads
+    }
+
+    /// A session that works with all threads.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`] when no thread can be started.
+    pub fn session(&self) -> Result<Session> {
+        Session::new(self, self.settings.threads.max(1))
+    }
+
+    /// A session that works on the calling thread only, for callers that run several side by side.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`] when its event loop can't be made.
+    pub fn single_threaded_session(&self) -> Result<Session> {
+        Session::new(self, 1)
+    }
+}
+
+/// A namespace of tables and views, and the SQL that reads them. Names may hold one dot: `source.table`.
+pub struct Session {
+    context: SessionContext,
+    runtime: Runtime,
+}
+
+/// SQL that has been read and checked.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    logical: LogicalPlan,
+}
+
+impl Plan {
+    /// Columns of the result.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(self.logical.schema().inner())
+    }
+
+    /// Whether the plan gives, for each value of `key`, what it would give on that value's rows alone;
+    /// `keyed` says which tables have the key (others are the same for every key).
+    ///
+    /// # Errors
+    /// The reason why not, in words for the model's author.
+    pub fn check_local(&self, key: &str, keyed: &dyn Fn(&str) -> bool) -> Result<(), String> {
+        locality::check(&self.logical, key, keyed)
+    }
+
+    /// The plan as text, for `--debug` output and tests.
+    pub fn display(&self) -> String {
+        self.logical.display_indent().to_string()
+    }
+
+    /// Tables that the plan reads, each with the paths it needs; see [`Feed::schema`].
+    pub fn reads(&self) -> BTreeMap<String, BTreeSet<String>> {
+        leaves::read_leaves(&self.logical).unwrap_or_default()
+    }
+}
+
+impl Session {
+    fn new(engine: &Embedded, parallelism: usize) -> Result<Self> {
+        let mut config = SessionConfig::new()
+            .with_batch_size(BATCH_ROWS)
+            .with_target_partitions(parallelism)
+            .with_information_schema(false);
+        let options = config.options_mut();
+        options.sql_parser.enable_ident_normalization = true;
+        options.execution.parquet.pushdown_filters = true;
+        options.execution.collect_statistics = false;
+        if parallelism == 1 {
+            options.optimizer.repartition_joins = false;
+            options.optimizer.repartition_aggregations = false;
+            options.optimizer.repartition_windows = false;
+            options.optimizer.repartition_sorts = false;
+        }
+        let context = SessionContext::new_with_config_rt(config, Arc::clone(&engine.runtime));
+        functions::register(&context);
+        let mut builder = if parallelism == 1 {
+            tokio::runtime::Builder::new_current_thread()
+        } else {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(parallelism);
+            builder
+        };
+        // Plans of nested views recurse deeply.
+        let runtime = builder
+            .enable_all()
+            .thread_stack_size(16 << 20)
+            .build()
+            .map_err(|error| EngineError::Internal(error.to_string()))?;
+        Ok(Self { context, runtime })
+    }
+
+    fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+        let reference = reference(name);
+        if let Some(schema) = reference.schema()
+            && let Some(catalog) = self.context.catalog("datafusion")
+            && catalog.schema(schema).is_none()
+        {
+            let provider: Arc<dyn SchemaProvider> = Arc::new(MemorySchemaProvider::new());
+            catalog.register_schema(schema, provider).map_err(internal)?;
+        }
+        self.context.deregister_table(reference.clone()).map_err(internal)?;
+        self.context.register_table(reference, table).map_err(internal)?;
+        Ok(())
+    }
+
+    /// Makes one version of a warehouse table readable under its name.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`].
+    pub fn add_table(&self, name: &str, snapshot: &Snapshot) -> Result<()> {
+        self.register(name, Arc::new(DeltaProvider::new(snapshot.clone())))
+    }
+
+    /// Makes rows in memory readable.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`] when a batch is not of the schema.
+    pub fn add_batches(&self, name: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<()> {
+        let table = MemTable::try_new(schema, vec![batches]).map_err(internal)?;
+        self.register(name, Arc::new(table))
+    }
+
+    /// Makes a place for rows that are exchanged between runs of a plan.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`].
+    pub fn add_slot(&self, name: &str, schema: SchemaRef) -> Result<Slot> {
+        let slot = Slot::new(schema);
+        self.register(name, Arc::new(SlotTable(slot.clone())))?;
+        Ok(slot)
+    }
+
+    /// Makes a feed readable; with `leaves`, only those paths of it (see [`Feed::schema`]).
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`].
+    pub fn add_feed(&self, name: &str, feed: Arc<dyn Feed>, leaves: Option<Vec<String>>) -> Result<()> {
+        self.register(name, Arc::new(FeedTable::new(feed, leaves)))
+    }
+
+    /// Makes a query readable under a name; it runs each time it is read.
+    ///
+    /// # Errors
+    /// [`EngineError::Sql`] when the query is wrong.
+    pub fn add_view(&self, name: &str, sql: &str) -> Result<()> {
+        let plan = self.logical(sql)?;
+        self.register(name, Arc::new(ViewTable::new(plan, Some(sql.to_owned()))))
+    }
+
+    fn logical(&self, sql: &str) -> Result<LogicalPlan> {
+        let frame = self.runtime.block_on(self.context.sql(sql)).map_err(|error| planning_failure(&error, sql))?;
+        let (_, plan) = frame.into_parts();
+        match plan {
+            LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
+                Err(EngineError::Sql {
+                    message: "only queries can be run here, nothing that changes data".into(),
+                    position: None,
+                    subject: None,
+                    candidates: Vec::new(),
+                    planning: true,
+                })
+            }
+            plan => Ok(plan),
+        }
+    }
+
+    /// Reads and checks SQL; views in it are unfolded and unused columns dropped.
+    ///
+    /// # Errors
+    /// [`EngineError::Sql`] when it is wrong.
+    pub fn plan(&self, sql: &str) -> Result<Plan> {
+        let logical = self.logical(sql)?;
+        let logical = self.context.state().optimize(&logical).map_err(|error| planning_failure(&error, sql))?;
+        Ok(Plan { logical })
+    }
+
+    /// Runs a plan and gives each batch to `sink` in order.
+    ///
+    /// # Errors
+    /// [`EngineError::Sql`] with `planning: false` when rows are not as the SQL expects, a feed's own
+    /// error, or what `sink` returned.
+    pub fn run(&self, plan: &Plan, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        self.runtime.block_on(async {
+            let physical: Arc<dyn ExecutionPlan> = self
+                .context
+                .state()
+                .create_physical_plan(&plan.logical)
+                .await
+                .map_err(|error| running_failure(&error))?;
+            let mut stream =
+                execute_stream(physical, self.context.task_ctx()).map_err(|error| running_failure(&error))?;
+            while let Some(batch) = stream.next().await {
+                sink(batch.map_err(|error| running_failure(&error))?)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs SQL and collects its rows.
+    ///
+    /// # Errors
+    /// As [`Session::plan`] and [`Session::run`].
+    pub fn query(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        let plan = self.plan(sql)?;
+        let mut batches = Vec::new();
+        self.run(&plan, &mut |batch| {
+            batches.push(batch);
+            Ok(())
+        })?;
+        Ok((plan.schema(), batches))
+    }
+
+    /// The physical plan with the time and rows of each step, after running it.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub fn analyze(&self, sql: &str) -> Result<String> {
+        let (_, batches) = self.query(&format!("explain analyze {sql}"))?;
+        let table = arrow::util::pretty::pretty_format_batches(&batches).map_err(internal)?;
+        Ok(table.to_string())
+    }
+}
+
+fn reference(name: &str) -> TableReference {
+    match name.split_once('.') {
+        Some((schema, table)) => TableReference::partial(schema, table),
+        None => TableReference::bare(name),
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Internal(error.to_string())
+}

@@ -1,0 +1,9 @@
+//! SQL in, Arrow out: the engines that run a project's models, and the tables they keep.
+//!
+//! Rooms: [`datafusion`] is the embedded engine, [`delta`] its tables.
+
+pub mod datafusion;
+pub mod delta;
+mod error;
+
+pub use error::{EngineError, Kind, Result};

@@ -1,0 +1,268 @@
+//! Export files as feeds of the engine: which files a source has, which days they hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use clicktrail_engine::datafusion::{Feed, FeedRows};
+use clicktrail_ingest::{self as ingest, ExportFile, IngestError, Kind, ReadOptions, Rejects};
+use clicktrail_project::{Project, Source};
+
+use crate::error::{PipelineError, Result};
+use crate::fingerprint;
+
+
+/// A source table and the var that says where its files are.
+const FEEDS: [(&str, &str, &str); 3] = [
+    ("ga4", "events", "ga4_export"),
+    ("ga4", "events_intraday", "ga4_intraday"),
+    ("live", "events_stream", "live_stream"),
+];
+
+/// Column that holds the day of a row.
+pub(crate) const DAY: &str = "event_date";
+
+/// The export files of a project, found once per command.
+#[derive(Debug, Default)]
+pub(crate) struct Feeds {
+    /// Name in SQL (`ga4.events`) → its files.
+    files: BTreeMap<String, Vec<ExportFile>>,
+    /// Rows that could not be read.
+    pub(crate) rejects: Arc<Rejects>,
+    /// Files that a pattern matched but that another source should read.
+    pub(crate) passed_over: usize,
+}
+
+impl Feeds {
+    /// Finds the files of all sources.
+    ///
+    /// # Errors
+    /// A pattern that matches nothing, a var of a wrong type.
+    pub(crate) fn find(project: &Project) -> Result<Self> {
+        let mut files = BTreeMap::new();
+        let mut passed_over = 0;
+        for (source, table, var) in FEEDS {
+            let patterns = patterns(project, var)?;
+            let mut found = if patterns.is_empty() {
+                Vec::new()
+            } else {
+                ingest::discover(&patterns, &project.dir)?
+            };
+            if table == "events" {
+                // `events_*` also matches the running day's files; they have a source of their own.
+                let all = found.len();
+                found.retain(|file| file.kind != Kind::Intraday);
+                passed_over += all - found.len();
+            }
+            files.insert(format!("{source}.{table}"), found);
+        }
+        if !patterns(project, "ga4_intraday")?.is_empty() {
+            passed_over = 0;
+        }
+        Ok(Self { files, rejects: Rejects::new(max_bad_rows(project)?), passed_over })
+    }
+
+    /// The name in SQL of a source table, if its rows are export files.
+    pub(crate) fn name_of(source: &Source) -> Option<String> {
+        FEEDS
+            .iter()
+            .any(|(name, table, _)| *name == source.source_name && *table == source.name)
+            .then(|| format!("{}.{}", source.source_name, source.name))
+    }
+
+    /// All files of a source.
+    pub(crate) fn files(&self, name: &str) -> &[ExportFile] {
+        self.files.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// A feed of all rows of a source.
+    pub(crate) fn whole(&self, name: &str) -> Arc<ExportFeed> {
+        let feed = ExportFeed::new(Arc::clone(&self.rejects));
+        feed.set(self.files(name).iter().cloned().map(|file| Part { file, days: None }).collect());
+        Arc::new(feed)
+    }
+
+    /// An empty feed of a source, for [`ExportFeed::set`].
+    pub(crate) fn empty(&self) -> Arc<ExportFeed> {
+        Arc::new(ExportFeed::new(Arc::clone(&self.rejects)))
+    }
+
+    /// Which files hold which day, over the given sources.
+    ///
+    /// # Errors
+    /// A file that can't be read.
+    pub(crate) fn days(&self, sources: &[String]) -> Result<Days> {
+        let mut days: BTreeMap<String, BTreeMap<String, Vec<Part>>> = BTreeMap::new();
+        for source in sources {
+            for file in self.files(source) {
+                let held = file.days()?;
+                let single = held.len() == 1;
+                for day in held {
+                    let part = Part { file: file.clone(), days: (!single).then(|| day.clone()) };
+                    days.entry(day).or_default().entry(source.clone()).or_default().push(part);
+                }
+            }
+        }
+        Ok(Days { days })
+    }
+}
+
+fn patterns(project: &Project, var: &str) -> Result<Vec<String>> {
+    use serde_json::Value;
+    let wrong = || PipelineError::Setting {
+        message: format!("var `{var}` must be a path, a glob, or a list of them"),
+        hint: Some(format!("as in `--vars '{{{var}: \"exports/events_*.parquet\"}}'`")),
+    };
+    match project.vars.get(var) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::String(text)) if text.is_empty() => Ok(Vec::new()),
+        Some(Value::String(text)) => Ok(vec![text.clone()]),
+        Some(Value::Array(items)) => {
+            items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+        }
+        Some(_) => Err(wrong()),
+    }
+}
+
+fn max_bad_rows(project: &Project) -> Result<u64> {
+    match project.vars.get("max_bad_rows") {
+        None => Ok(ingest::MAX_BAD_ROWS_DEFAULT),
+        Some(value) => value.as_u64().ok_or_else(|| PipelineError::Setting {
+            message: format!("var `max_bad_rows` must be a whole number, not {value}"),
+            hint: None,
+        }),
+    }
+}
+
+/// A file, or the rows of one day in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    file: ExportFile,
+    days: Option<String>,
+}
+
+/// The files of each day (`YYYYMMDD`), by source.
+#[derive(Debug, Default)]
+pub(crate) struct Days {
+    pub(crate) days: BTreeMap<String, BTreeMap<String, Vec<Part>>>,
+}
+
+impl Days {
+    /// For each day, a hash that changes when any of its files does.
+    pub(crate) fn fingerprints(&self, base: &Path) -> BTreeMap<String, String> {
+        self.days
+            .iter()
+            .map(|(day, sources)| {
+                let texts: Vec<String> = sources
+                    .iter()
+                    .flat_map(|(source, parts)| {
+                        parts.iter().map(move |part| {
+                            let file = &part.file;
+                            let path = file.path.strip_prefix(base).unwrap_or(&file.path);
+                            format!("{source}|{}|{}|{}", path.display(), file.bytes, file.modified)
+                        })
+                    })
+                    .collect();
+                (day.clone(), fingerprint::of(texts.iter().map(String::as_str)))
+            })
+            .collect()
+    }
+}
+
+/// Export files as a feed; the files can be exchanged between runs of a plan.
+#[derive(Debug)]
+pub(crate) struct ExportFeed {
+    parts: RwLock<Vec<Part>>,
+    rejects: Arc<Rejects>,
+}
+
+impl ExportFeed {
+    fn new(rejects: Arc<Rejects>) -> Self {
+        Self { parts: RwLock::default(), rejects }
+    }
+
+    /// Replaces the files.
+    pub(crate) fn set(&self, parts: Vec<Part>) {
+        *self.parts.write().unwrap_or_else(PoisonError::into_inner) = parts;
+    }
+
+    fn open(&self, part: &Part, leaves: &[String]) -> Result<FeedRows, IngestError> {
+        let mut columns = leaves.to_vec();
+        let Some(day) = part.days.clone() else {
+            let options = self.options(columns);
+            let rows = ingest::open(&part.file, &options)?;
+            return Ok(Box::new(rows.map(|batch| batch.map_err(|error| text(&error)))));
+        };
+        // One file, several days: read the day too, keep its rows, drop it again if it was not asked for.
+        let added = !columns.iter().any(|column| column == DAY);
+        if added {
+            columns.push(DAY.to_owned());
+        }
+        let rows = ingest::open(&part.file, &self.options(columns))?;
+        Ok(Box::new(rows.map(move |batch| {
+            let batch = batch.map_err(|error| text(&error))?;
+            of_day(&batch, &day, added).map_err(|error| error.to_string())
+        })))
+    }
+
+    fn options(&self, columns: Vec<String>) -> ReadOptions {
+        ReadOptions { columns: Some(columns), rejects: Arc::clone(&self.rejects), ..ReadOptions::default() }
+    }
+}
+
+fn of_day(batch: &RecordBatch, day: &str, drop: bool) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let index = batch.schema().index_of(DAY)?;
+    let wanted: BooleanArray =
+        batch.column(index).as_string_view().iter().map(|value| Some(value == Some(day))).collect();
+    let mut rows = filter_record_batch(batch, &wanted)?;
+    if drop {
+        rows.remove_column(index);
+    }
+    Ok(rows)
+}
+
+/// An error of the reader as a feed's text; [`crate::problem`] takes it apart again.
+pub(crate) fn text(error: &IngestError) -> String {
+    match error.hint() {
+        Some(hint) => format!("[{}] {error}\nhint: {hint}", error.code()),
+        None => format!("[{}] {error}", error.code()),
+    }
+}
+
+impl Feed for ExportFeed {
+    fn schema(&self, leaves: Option<&[String]>) -> SchemaRef {
+        match leaves {
+            // The paths come from plans over the whole schema, so they are all known.
+            Some(leaves) => ingest::schema::project(leaves).unwrap_or_else(|_| ingest::schema::events()),
+            None => ingest::schema::events(),
+        }
+    }
+
+    fn partitions(&self) -> usize {
+        self.parts.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn read(&self, partition: usize, leaves: &[String]) -> Result<FeedRows, String> {
+        let part = self.parts.read().unwrap_or_else(PoisonError::into_inner).get(partition).cloned();
+        match part {
+            Some(part) => self.open(&part, leaves).map_err(|error| text(&error)),
+            None => Ok(Box::new(std::iter::empty())),
+        }
+    }
+}
+
+/// The days named by a set of fingerprints that differ between two builds.
+pub(crate) fn changed_days(
+    before: &BTreeMap<String, String>,
+    now: &BTreeMap<String, String>,
+) -> BTreeSet<String> {
+    before
+        .keys()
+        .chain(now.keys())
+        .filter(|day| before.get(*day) != now.get(*day))
+        .cloned()
+        .collect()
+}

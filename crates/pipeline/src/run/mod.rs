@@ -1,0 +1,411 @@
+//! Runs the selected nodes in the order of the graph.
+//!
+//! Models with the same live key that follow each other form a segment ([`segment`]) and are computed
+//! together, range of keys by range of keys; every other model is computed on its own ([`single`]).
+//! Data tests run as soon as all they read is built, and hold back what depends on it when they fail.
+
+pub(crate) mod segment;
+pub(crate) mod seeds;
+pub(crate) mod single;
+pub(crate) mod tests;
+pub(crate) mod unit_tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use clicktrail_engine::datafusion::Embedded;
+use clicktrail_engine::delta::Snapshot;
+use clicktrail_project::{Materialized, Node, ResourceType};
+
+use crate::catalog::{Catalog, live_key};
+use crate::clock::Clock;
+use crate::error::{PipelineError, Result};
+use crate::report::{NodeResult, Reporter, Status};
+use crate::workspace::{RunRequest, Verb};
+
+/// What a table was before this run touched it, for those that read it later in the run.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) before: Option<Snapshot>,
+    pub(crate) after: Snapshot,
+    /// The keys whose rows changed, when they are known: (key column, values).
+    pub(crate) keys: Option<(String, std::sync::Arc<BTreeSet<String>>)>,
+}
+
+/// One command at work.
+pub(crate) struct Run<'a> {
+    pub(crate) catalog: &'a Catalog<'a>,
+    pub(crate) engine: &'a Embedded,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) reporter: &'a dyn Reporter,
+    pub(crate) request: &'a RunRequest,
+    /// Tables written by this run, by name.
+    pub(crate) changes: Mutex<BTreeMap<String, Change>>,
+    pub(crate) results: Mutex<Vec<NodeResult>>,
+}
+
+/// State of the nodes of a run.
+struct Progress {
+    /// Not ended yet, in the order of the graph.
+    open: Vec<String>,
+    /// Ended badly, or skipped.
+    bad: BTreeSet<String>,
+    /// Models that asked for a key but are not local to it.
+    demoted: BTreeSet<String>,
+}
+
+impl Run<'_> {
+    /// Runs everything in `selected`; the results are in the order in which nodes ended.
+    pub(crate) fn execute(&self, selected: &BTreeSet<String>) -> Result<()> {
+        let manifest = &self.catalog.project.manifest;
+        let wanted = |id: &String| selected.contains(id) && self.takes_part(id);
+        let mut open: Vec<String> = manifest.order().into_iter().filter(|id| wanted(id)).collect();
+        let missing: Vec<String> =
+            manifest.unit_tests.keys().filter(|id| wanted(id) && !open.contains(id)).cloned().collect();
+        open.extend(missing);
+        let mut progress = Progress { open, bad: BTreeSet::new(), demoted: BTreeSet::new() };
+        while !progress.open.is_empty() {
+            if self.request.fail_fast && !progress.bad.is_empty() {
+                let rest = std::mem::take(&mut progress.open);
+                rest.iter().for_each(|id| self.skip(id, "stopped by --fail-fast"));
+                break;
+            }
+            let ready = self.ready(&progress);
+            if self.skip_blocked(&mut progress) {
+                continue;
+            }
+            let Some(first) = self.next(&ready, &progress) else {
+                return Err(PipelineError::Setting { message: "the graph can't be ordered".into(), hint: None });
+            };
+            match first {
+                Step::Alone(id) => {
+                    let result = self.alone(&id);
+                    self.end(&mut progress, result);
+                }
+                Step::Segment(key, ids) => self.segment(&key, ids, &mut progress)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn takes_part(&self, id: &str) -> bool {
+        let manifest = &self.catalog.project.manifest;
+        let kind = manifest.nodes.get(id).map(|node| node.resource_type);
+        let is_test = kind == Some(ResourceType::Test) || manifest.unit_tests.contains_key(id);
+        match self.request.verb {
+            Verb::Build => kind.is_some() || is_test,
+            Verb::Run => kind == Some(ResourceType::Model),
+            Verb::Seed => kind == Some(ResourceType::Seed),
+            Verb::Test => is_test,
+        }
+    }
+
+    /// Nodes that must end before `id` may begin; in a build a model also waits for the tests of its parents.
+    fn waits_for(&self, id: &str, open: &BTreeSet<&String>) -> Vec<String> {
+        let manifest = &self.catalog.project.manifest;
+        let mut before: Vec<String> = self.all_parents(id).into_iter().collect();
+        if let Some(unit_test) = manifest.unit_tests.get(id) {
+            // A unit test needs no built rows, and its model waits for it.
+            before.retain(|parent| *parent != unit_test.model_id);
+            return Vec::new();
+        }
+        let is_test = self.catalog.node(id).is_some_and(|node| node.resource_type == ResourceType::Test);
+        if !is_test {
+            let tests: Vec<String> = before
+                .iter()
+                .flat_map(|parent| manifest.child_map.get(parent).into_iter().flatten())
+                .filter(|child| {
+                    self.catalog.node(child).is_some_and(|node| node.resource_type == ResourceType::Test)
+                        // A test that reads this node too can't be waited for.
+                        && !self.all_parents(child).contains(id)
+                        && !self.reads_below(child, id)
+                })
+                .cloned()
+                .collect();
+            before.extend(tests);
+            before.extend(
+                manifest.unit_tests.values().filter(|test| test.model_id == id).map(|test| test.unique_id.clone()),
+            );
+        }
+        before.retain(|id| open.contains(id));
+        before
+    }
+
+    /// Whether a test reads anything that is built from `id`.
+    fn reads_below(&self, test: &str, id: &str) -> bool {
+        let mut open: Vec<String> = self.all_parents(test).into_iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(node) = open.pop() {
+            if node == id {
+                return true;
+            }
+            if seen.insert(node.clone()) {
+                open.extend(self.all_parents(&node));
+            }
+        }
+        false
+    }
+
+    fn all_parents(&self, id: &str) -> BTreeSet<String> {
+        self.catalog.parents(id).iter().cloned().collect()
+    }
+
+    fn ready(&self, progress: &Progress) -> Vec<String> {
+        let open: BTreeSet<&String> = progress.open.iter().collect();
+        progress.open.iter().filter(|id| self.waits_for(id, &open).is_empty()).cloned().collect()
+    }
+
+    /// Skips nodes whose parents ended badly; true when there were any.
+    fn skip_blocked(&self, progress: &mut Progress) -> bool {
+        let blocked: Vec<String> =
+            progress.open.iter().filter(|id| self.is_blocked(id, &progress.bad)).cloned().collect();
+        for id in &blocked {
+            self.skip(id, "");
+            progress.bad.insert(id.clone());
+        }
+        progress.open.retain(|id| !blocked.contains(id));
+        !blocked.is_empty()
+    }
+
+    fn is_blocked(&self, id: &str, bad: &BTreeSet<String>) -> bool {
+        let manifest = &self.catalog.project.manifest;
+        if self.request.verb == Verb::Test || manifest.unit_tests.contains_key(id) {
+            return false;
+        }
+        let parents = self.all_parents(id);
+        let is_test = self.catalog.node(id).is_some_and(|node| node.resource_type == ResourceType::Test);
+        parents.iter().any(|parent| {
+            let failed_test = !is_test
+                && manifest.child_map.get(parent).into_iter().flatten().any(|child| {
+                    bad.contains(child)
+                        && self.catalog.node(child).is_some_and(|node| node.resource_type == ResourceType::Test)
+                        && !self.reads_below(child, id)
+                });
+            bad.contains(parent) || failed_test
+        }) || (!is_test
+            && manifest.unit_tests.values().any(|test| test.model_id == id && bad.contains(&test.unique_id)))
+    }
+
+    /// The next thing to do among nodes that are ready.
+    fn next(&self, ready: &[String], progress: &Progress) -> Option<Step> {
+        // Whatever stands alone goes first: it may let a segment grow.
+        let key_of = |id: &String| {
+            let node = self.catalog.node(id)?;
+            let keyed = node.resource_type == ResourceType::Model && !progress.demoted.contains(id);
+            live_key(node).filter(|_| keyed).map(str::to_owned)
+        };
+        if let Some(alone) = ready.iter().find(|id| key_of(id).is_none()) {
+            return Some(Step::Alone(alone.clone()));
+        }
+        let key = key_of(ready.first()?)?;
+        let mut members: Vec<String> =
+            ready.iter().filter(|id| key_of(id).as_deref() == Some(&key)).cloned().collect();
+        // Models below join when all that they still wait for is in the segment or tests of its members.
+        loop {
+            let inside: BTreeSet<&String> = members.iter().collect();
+            let open: BTreeSet<&String> = progress.open.iter().collect();
+            let more: Vec<String> = progress
+                .open
+                .iter()
+                .filter(|id| !inside.contains(id) && key_of(id).as_deref() == Some(&key))
+                .filter(|id| {
+                    self.waits_for(id, &open).iter().all(|before| {
+                        let is_test = self
+                            .catalog
+                            .node(before)
+                            .is_none_or(|node| node.resource_type == ResourceType::Test);
+                        inside.contains(before)
+                            || (is_test
+                                && self.all_parents(before).iter().all(|parent| {
+                                    inside.contains(parent) || !open.contains(parent)
+                                }))
+                    })
+                })
+                .cloned()
+                .collect();
+            if more.is_empty() {
+                break;
+            }
+            members.extend(more);
+        }
+        let order: Vec<String> = progress.open.iter().filter(|id| members.contains(id)).cloned().collect();
+        Some(Step::Segment(key, order))
+    }
+
+    fn alone(&self, id: &str) -> NodeResult {
+        let manifest = &self.catalog.project.manifest;
+        self.reporter.started(id, short_name(id));
+        let start = self.clock.seconds();
+        let mut result = if let Some(test) = manifest.unit_tests.get(id) {
+            unit_tests::run(self, test)
+        } else if let Some(node) = self.catalog.node(id) {
+            match node.resource_type {
+                ResourceType::Seed => self.settle(node, seeds::load(self, node)),
+                ResourceType::Test => tests::run(self, node),
+                _ => self.settle(node, single::build(self, node)),
+            }
+        } else {
+            blank(id, "")
+        };
+        result.seconds = self.clock.seconds() - start;
+        result
+    }
+
+    /// The result of a model or seed.
+    pub(crate) fn settle(&self, node: &Node, built: Result<Built>) -> NodeResult {
+        let mut result = blank(&node.unique_id, node.config.materialized.as_str());
+        result.resource_type = node.resource_type.as_str().to_owned();
+        result.name.clone_from(&node.name);
+        match built {
+            Ok(built) => {
+                result.rows = built.rows;
+                result.message = built.message;
+            }
+            Err(error) => {
+                result.status = Status::Error;
+                result.problem = Some(self.problem(node, &error));
+            }
+        }
+        result
+    }
+
+    pub(crate) fn problem(&self, node: &Node, error: &PipelineError) -> crate::report::Problem {
+        let compiled = self.catalog.compile(node).ok();
+        let path = crate::artifacts::compiled_path(self.catalog.project, node);
+        crate::problem::of_node(error, &node.original_file_path, compiled.as_ref().map(|compiled| (compiled, path)))
+    }
+
+    fn segment(&self, key: &str, ids: Vec<String>, progress: &mut Progress) -> Result<()> {
+        let members: Vec<&Node> = ids.iter().filter_map(|id| self.catalog.node(id)).collect();
+        for node in &members {
+            self.reporter.started(&node.unique_id, &node.name);
+        }
+        let outcome = segment::compute(self, key, &members);
+        if let Some((id, why)) = outcome.not_local {
+            self.reporter.note(&format!(
+                "{} is not local to `{key}`: {why}; it is rebuilt as a whole and can't be kept up to date live",
+                short_name(&id)
+            ));
+            progress.demoted.insert(id);
+            return Ok(());
+        }
+        // Tables become visible in the order of the graph, each only when nothing before it failed.
+        let mut drafts = outcome.drafts;
+        for node in members {
+            if !progress.open.contains(&node.unique_id) {
+                continue;
+            }
+            self.run_ready_tests(progress);
+            if self.is_blocked(&node.unique_id, &progress.bad) || (self.request.fail_fast && !progress.bad.is_empty()) {
+                self.skip(&node.unique_id, "");
+                progress.bad.insert(node.unique_id.clone());
+                progress.open.retain(|id| *id != node.unique_id);
+                continue;
+            }
+            let result = match drafts.remove(&node.unique_id) {
+                Some(draft) => {
+                    let seconds = draft.seconds;
+                    let mut result = self.settle(node, draft.publish(self, node));
+                    result.seconds = seconds;
+                    result
+                }
+                None => self.settle(node, Err(PipelineError::Setting {
+                    message: "the segment gave no result for this model".into(),
+                    hint: None,
+                })),
+            };
+            self.end(progress, result);
+        }
+        Ok(())
+    }
+
+    fn run_ready_tests(&self, progress: &mut Progress) {
+        let tests: Vec<String> = self
+            .ready(progress)
+            .into_iter()
+            .filter(|id| {
+                self.catalog.node(id).is_some_and(|node| node.resource_type == ResourceType::Test)
+                    && !self.is_blocked(id, &progress.bad)
+            })
+            .collect();
+        for id in tests {
+            let result = self.alone(&id);
+            self.end(progress, result);
+        }
+    }
+
+    fn end(&self, progress: &mut Progress, result: NodeResult) {
+        progress.open.retain(|id| *id != result.unique_id);
+        if matches!(result.status, Status::Error | Status::Fail) {
+            progress.bad.insert(result.unique_id.clone());
+        }
+        self.finish(result);
+    }
+
+    fn finish(&self, result: NodeResult) {
+        self.reporter.finished(&result);
+        self.results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(result);
+    }
+
+    fn skip(&self, id: &str, why: &str) {
+        let mut result = blank(id, "");
+        if let Some(node) = self.catalog.node(id) {
+            result.materialized = node.config.materialized.as_str().to_owned();
+            result.name.clone_from(&node.name);
+            result.resource_type = node.resource_type.as_str().to_owned();
+        }
+        result.status = Status::Skipped;
+        result.message = why.to_owned();
+        self.finish(result);
+    }
+
+    /// Remembers that this run wrote a table.
+    pub(crate) fn changed(&self, name: &str, change: Change) {
+        self.changes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.to_owned(), change);
+    }
+
+    pub(crate) fn change_of(&self, name: &str) -> Option<Change> {
+        self.changes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(name).cloned()
+    }
+}
+
+enum Step {
+    Alone(String),
+    Segment(String, Vec<String>),
+}
+
+/// What became of a model or seed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Built {
+    /// Rows of the table afterwards.
+    pub(crate) rows: Option<u64>,
+    /// A few words for the line.
+    pub(crate) message: String,
+}
+
+/// A result to be filled in.
+pub(crate) fn blank(id: &str, materialized: &str) -> NodeResult {
+    NodeResult {
+        unique_id: id.to_owned(),
+        name: short_name(id).to_owned(),
+        resource_type: id.split('.').next().unwrap_or_default().to_owned(),
+        materialized: materialized.to_owned(),
+        status: Status::Success,
+        rows: None,
+        failures: None,
+        seconds: 0.0,
+        message: String::new(),
+        problem: None,
+        failures_table: None,
+    }
+}
+
+/// The name in `model.project.name` or `test.project.name.hash`.
+pub(crate) fn short_name(id: &str) -> &str {
+    id.splitn(3, '.').nth(2).unwrap_or(id)
+}
+
+/// Whether a model's rows only pass through: views and ephemeral models.
+pub(crate) fn passes_through(node: &Node) -> bool {
+    matches!(node.config.materialized, Materialized::View | Materialized::Ephemeral)
+}

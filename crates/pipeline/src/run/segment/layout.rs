@@ -1,0 +1,267 @@
+//! What a segment reads and computes: its inputs, its members, and which columns of each are needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use clicktrail_engine::datafusion::{Plan, Session};
+use clicktrail_engine::delta::Snapshot;
+use clicktrail_project::Node;
+
+use crate::catalog::{Catalog, quoted};
+use crate::error::{PipelineError, Result};
+use crate::feeds::{DAY, ExportFeed};
+use crate::run::{Run, passes_through};
+
+/// A segment, ready to be run.
+pub(super) struct Layout<'a> {
+    pub(super) key: String,
+    pub(super) members: Vec<Member<'a>>,
+    /// Tables that have the key: read range by range.
+    pub(super) keyed: Vec<Input>,
+    /// Tables without the key: the same for every range.
+    pub(super) shared: Vec<Input>,
+    /// Feeds with the paths needed of each.
+    pub(super) feeds: BTreeMap<String, Vec<String>>,
+}
+
+/// A model of the segment.
+pub(super) struct Member<'a> {
+    pub(super) node: &'a Node,
+    pub(super) name: String,
+    /// The SQL to run: the model's own, reduced to the columns that are needed.
+    pub(super) sql: String,
+    pub(super) schema: SchemaRef,
+    /// Rows pass through to later members and are not kept.
+    pub(super) passing: bool,
+    /// Another member reads it.
+    pub(super) is_read: bool,
+    /// Members that it reads.
+    pub(super) parents: BTreeSet<String>,
+    /// Tables outside the segment that it reads, views looked through.
+    pub(super) inputs: BTreeMap<String, &'a Node>,
+}
+
+/// A table from outside the segment.
+pub(super) struct Input {
+    pub(super) name: String,
+    pub(super) snapshot: Snapshot,
+    /// Columns that members need, the key always among them where there is one.
+    pub(super) columns: Vec<String>,
+}
+
+impl Input {
+    pub(super) fn schema(&self) -> SchemaRef {
+        pick(&self.snapshot.schema, &self.columns)
+    }
+}
+
+/// Whether the members can be computed by the key.
+pub(super) enum Planned<'a> {
+    Local(Layout<'a>),
+    /// Unique id, reason.
+    NotLocal(String, String),
+    /// Unique id of a member whose SQL is wrong.
+    Wrong(String, PipelineError),
+}
+
+/// The columns of `schema` named, in its order.
+pub(super) fn pick(schema: &SchemaRef, columns: &[String]) -> SchemaRef {
+    Arc::new(Schema::new(
+        schema.fields().iter().filter(|field| columns.contains(field.name())).cloned().collect::<Vec<_>>(),
+    ))
+}
+
+pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result<Planned<'a>> {
+    let catalog = run.catalog;
+    let session = run.engine.single_threaded_session()?;
+    let inside: BTreeSet<String> = members.iter().map(|node| node.unique_id.clone()).collect();
+    let (keyed, shared) = inputs(run, key, members, &inside)?;
+    let feeds: BTreeSet<String> = members.iter().flat_map(|node| catalog.feed_inputs(&node.unique_id)).collect();
+    register(run, &session, &keyed, &shared, &feeds, members, &inside)?;
+    let has_key = |name: &str| {
+        let name = name.trim_start_matches("datafusion.public.");
+        keyed.contains_key(name)
+            || (key == DAY && feeds.contains(name))
+            || members.iter().any(|node| node.alias == name)
+    };
+    let mut planned: Vec<(&Node, String, Plan)> = Vec::new();
+    for node in members {
+        let sql = catalog.compile(node)?.sql;
+        let plan = match session.plan(&sql) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(Planned::Wrong(node.unique_id.clone(), error.into())),
+        };
+        if let Err(why) = plan.check_local(key, &has_key) {
+            return Ok(Planned::NotLocal(node.unique_id.clone(), why));
+        }
+        session.add_slot(&node.alias, plan.schema())?;
+        planned.push((node, sql, plan));
+    }
+    let (members, needs, leaves) = reduce(&session, catalog, planned, &feeds, &inside)?;
+    let of = |tables: BTreeMap<String, Snapshot>, with_key: bool| {
+        tables
+            .into_iter()
+            .map(|(name, snapshot)| {
+                let mut columns: Vec<String> = needs.get(&name).into_iter().flatten().cloned().collect();
+                if with_key && !columns.iter().any(|column| column == key) {
+                    columns.push(key.to_owned());
+                }
+                Input { name, snapshot, columns }
+            })
+            .collect()
+    };
+    Ok(Planned::Local(Layout {
+        key: key.to_owned(),
+        members,
+        keyed: of(keyed, true),
+        shared: of(shared, false),
+        feeds: leaves,
+    }))
+}
+
+type Tables = BTreeMap<String, Snapshot>;
+
+/// Tables outside the segment: those with the key, those without.
+fn inputs(run: &Run<'_>, key: &str, members: &[&Node], inside: &BTreeSet<String>) -> Result<(Tables, Tables)> {
+    let (mut keyed, mut shared) = (Tables::new(), Tables::new());
+    for node in members {
+        for (name, input) in outside(run.catalog, &node.unique_id, inside) {
+            let Some(snapshot) = run.catalog.warehouse.snapshot(&name)? else {
+                return Err(PipelineError::Setting {
+                    message: format!("`{}` reads `{}`, which has not been built yet", node.name, input.name),
+                    hint: Some(format!("run `clicktrail build --select +{}`", node.name)),
+                });
+            };
+            let has_key = snapshot.schema.column_with_name(key).is_some();
+            if has_key { &mut keyed } else { &mut shared }.insert(name, snapshot);
+        }
+    }
+    Ok((keyed, shared))
+}
+
+/// Tables that a node reads outside the segment, looking through views outside it.
+fn outside<'a>(catalog: &Catalog<'a>, id: &str, inside: &BTreeSet<String>) -> BTreeMap<String, &'a Node> {
+    let mut found = BTreeMap::new();
+    for parent in catalog.parents(id) {
+        if inside.contains(parent) {
+            continue;
+        }
+        match catalog.node(parent) {
+            Some(node) if Catalog::is_stored(node) => {
+                found.insert(node.alias.clone(), node);
+            }
+            Some(_) => found.extend(outside(catalog, parent, inside)),
+            None => {}
+        }
+    }
+    found
+}
+
+/// Makes inputs known to the planning session: tables as empty slots, feeds with all their columns.
+fn register(
+    run: &Run<'_>,
+    session: &Session,
+    keyed: &Tables,
+    shared: &Tables,
+    feeds: &BTreeSet<String>,
+    members: &[&Node],
+    inside: &BTreeSet<String>,
+) -> Result<()> {
+    for (name, snapshot) in keyed.iter().chain(shared) {
+        session.add_slot(name, Arc::clone(&snapshot.schema))?;
+    }
+    for name in feeds {
+        let feed: Arc<ExportFeed> = run.catalog.feeds.empty();
+        session.add_feed(name, feed, None)?;
+    }
+    views(run.catalog, session, members, inside)
+}
+
+/// Makes the views outside the segment known that its members read.
+pub(super) fn views(
+    catalog: &Catalog<'_>,
+    session: &Session,
+    members: &[&Node],
+    inside: &BTreeSet<String>,
+) -> Result<()> {
+    let mut known: BTreeSet<String> = inside.clone();
+    // Tables and feeds are there already, under the same names.
+    known.extend(catalog.project.manifest.sources.keys().cloned());
+    known.extend(
+        catalog
+            .project
+            .manifest
+            .nodes
+            .values()
+            .filter(|node| Catalog::is_stored(node))
+            .map(|node| node.unique_id.clone()),
+    );
+    for node in members {
+        catalog.register_parents(session, &node.unique_id, &mut known)?;
+    }
+    Ok(())
+}
+
+type Needs = BTreeMap<String, BTreeSet<String>>;
+
+/// From the last member to the first: columns that nobody reads are not computed.
+fn reduce<'a>(
+    session: &Session,
+    catalog: &Catalog<'a>,
+    planned: Vec<(&'a Node, String, Plan)>,
+    feeds: &BTreeSet<String>,
+    inside: &BTreeSet<String>,
+) -> Result<(Vec<Member<'a>>, Needs, BTreeMap<String, Vec<String>>)> {
+    let mut needs = Needs::new();
+    let mut leaves: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut members = Vec::new();
+    let names: BTreeSet<String> = planned.iter().map(|(node, _, _)| node.alias.clone()).collect();
+    for (node, sql, plan) in planned.into_iter().rev() {
+        let passing = passes_through(node);
+        let needed = needs.get(&node.alias).cloned().unwrap_or_default();
+        if passing && needed.is_empty() {
+            // A view that no member reads has nothing to do here.
+            continue;
+        }
+        let (sql, plan) = if passing && needed.len() < plan.schema().fields().len() {
+            let columns: Vec<String> = plan
+                .schema()
+                .fields()
+                .iter()
+                .filter(|field| needed.contains(field.name()))
+                .map(|field| quoted(field.name()))
+                .collect();
+            let sql = format!("select {} from (\n{sql}\n)", columns.join(", "));
+            let plan = session.plan(&sql)?;
+            (sql, plan)
+        } else {
+            (sql, plan)
+        };
+        let mut parents = BTreeSet::new();
+        for (table, columns) in plan.reads() {
+            if feeds.contains(&table) {
+                leaves.entry(table).or_default().extend(columns);
+                continue;
+            }
+            if names.contains(&table) {
+                parents.insert(table.clone());
+            }
+            let tops = columns.iter().filter_map(|path| path.split('.').next()).map(str::to_owned);
+            needs.entry(table).or_default().extend(tops);
+        }
+        members.push(Member {
+            node,
+            name: node.alias.clone(),
+            schema: plan.schema(),
+            sql,
+            passing,
+            is_read: !needed.is_empty(),
+            parents,
+            inputs: outside(catalog, &node.unique_id, inside),
+        });
+    }
+    members.reverse();
+    let leaves = leaves.into_iter().map(|(name, paths)| (name, paths.into_iter().collect())).collect();
+    Ok((members, needs, leaves))
+}

@@ -1,0 +1,492 @@
+//! An opened project with its engine: the door of this crate.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use clicktrail_engine::datafusion::{Embedded, EmbeddedSettings, Session};
+use clicktrail_engine::delta::{Commit, Removal, TableWriter, WriterSettings, stored_schema};
+use clicktrail_project::{
+    Adapter, AdapterRelations, CompileContext, LoadOptions, Project, ResourceType, SelectArgs,
+};
+
+use crate::artifacts;
+use crate::catalog::{self, Catalog};
+use crate::clock::Clock;
+use crate::error::{PipelineError, Result};
+use crate::feeds::Feeds;
+use crate::report::{Reporter, RunPlan, RunSummary, Status};
+use crate::run::Run;
+use crate::warehouse::Warehouse;
+
+/// Bytes that the engine may hold before it spills, when the user sets none.
+const MEMORY_DEFAULT: usize = 1 << 30;
+
+/// Table of the rows that could not be read.
+const REJECTED: &str = "rejected_rows";
+
+/// What a user decides before anything is read.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Project folder, profile, target, vars, environment.
+    pub load: LoadOptions,
+    /// Bytes that the engine may hold before it spills; `None`: a default from the machine's memory.
+    pub memory_bytes: Option<usize>,
+}
+
+/// Which dbt verb is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Models only.
+    Run,
+    /// Data tests and unit tests only.
+    Test,
+    /// Seeds, models, tests, in the order of the graph.
+    Build,
+    /// Seeds only.
+    Seed,
+}
+
+impl Verb {
+    /// The word of the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Test => "test",
+            Self::Build => "build",
+            Self::Seed => "seed",
+        }
+    }
+}
+
+/// One run, test, build or seed.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// The verb.
+    pub verb: Verb,
+    /// `--select`, `--exclude`, `--selector`, `--state`.
+    pub select: SelectArgs,
+    /// Rebuild tables from nothing.
+    pub full_refresh: bool,
+    /// Stop at the first failure.
+    pub fail_fast: bool,
+    /// Rebuild the last so many days of the export even when its files look unchanged.
+    pub rebuild_days: u32,
+    /// Turn warnings into failures.
+    pub warn_error: bool,
+    /// Keep the failing rows of tests as tables, whatever their config says.
+    pub store_failures: bool,
+}
+
+impl RunRequest {
+    /// The verb over the whole project, without further flags.
+    pub fn new(verb: Verb) -> Self {
+        Self {
+            verb,
+            select: SelectArgs::default(),
+            full_refresh: false,
+            fail_fast: false,
+            rebuild_days: 0,
+            warn_error: false,
+            store_failures: false,
+        }
+    }
+}
+
+/// Rows of a query.
+#[derive(Debug, Clone)]
+pub struct QueryResult {
+    /// Columns.
+    pub schema: SchemaRef,
+    /// Rows.
+    pub batches: Vec<RecordBatch>,
+}
+
+/// One line of `debug`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at: `project`, `profile`, `warehouse`, `source ga4.events`, …
+    pub subject: String,
+    /// Whether it is well.
+    pub ok: bool,
+    /// What was found.
+    pub found: String,
+    /// What to do when it is not.
+    pub fix: Option<String>,
+}
+
+/// A compiled node, as `compile` and `show` give it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompiledNode {
+    /// dbt's unique id.
+    pub unique_id: String,
+    /// Short name.
+    pub name: String,
+    /// The SQL.
+    pub sql: String,
+    /// Where it was written, relative to the project folder.
+    pub path: PathBuf,
+}
+
+/// A project, its engine and its warehouse.
+pub struct Workspace {
+    pub(crate) project: Project,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) warehouse: Warehouse,
+}
+
+impl Workspace {
+    /// Reads the project and its profile; touches no data.
+    ///
+    /// # Errors
+    /// The first fault of the project.
+    pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self> {
+        let project = Project::load(&settings.load)?;
+        let warehouse = Warehouse::of(&project);
+        Ok(Self { project, settings, clock, warehouse })
+    }
+
+    /// The project.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// Folder of the warehouse's tables.
+    pub fn warehouse_dir(&self) -> PathBuf {
+        self.warehouse.dir().to_path_buf()
+    }
+
+    /// The embedded engine with this workspace's limits.
+    pub(crate) fn engine(&self) -> Result<Embedded> {
+        if self.project.target.adapter != Adapter::Clicktrail {
+            return Err(PipelineError::Adapter {
+                target: self.project.target.name.clone(),
+                adapter: self.project.target.adapter.as_str().to_owned(),
+            });
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = match self.project.target.threads {
+            0 => cores,
+            threads => threads,
+        };
+        Ok(Embedded::new(EmbeddedSettings {
+            threads,
+            memory_bytes: self.settings.memory_bytes.unwrap_or(MEMORY_DEFAULT),
+            spill_dir: self.warehouse.spill_dir(),
+        })?)
+    }
+
+    /// Runs the selected nodes; writes `target/run_results.json` and `target/manifest.json`.
+    ///
+    /// # Errors
+    /// What stops the run as a whole; failures of nodes are in the summary.
+    pub fn execute(&self, request: &RunRequest, reporter: &dyn Reporter) -> Result<RunSummary> {
+        let selected = self.project.select(&request.select)?;
+        self.run_selected(&selected, request, reporter)
+    }
+
+    fn run_selected(
+        &self,
+        selected: &BTreeSet<String>,
+        request: &RunRequest,
+        reporter: &dyn Reporter,
+    ) -> Result<RunSummary> {
+        let start = self.clock.seconds();
+        let engine = self.engine()?;
+        let _lock = self.warehouse.lock()?;
+        let feeds = Feeds::find(&self.project)?;
+        if feeds.passed_over > 0 {
+            reporter.note(&format!(
+                "{} intraday files match `ga4_export` and are left out; name them in the var `ga4_intraday` to use them",
+                feeds.passed_over
+            ));
+        }
+        let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, request.full_refresh);
+        reporter.planned(&self.run_plan(selected, request, engine.threads()));
+        let run = Run {
+            catalog: &catalog,
+            engine: &engine,
+            clock: self.clock.as_ref(),
+            reporter,
+            request,
+            changes: Mutex::default(),
+            results: Mutex::default(),
+        };
+        let outcome = run.execute(selected);
+        let results = run.results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        outcome?;
+        self.keep_rejects(&feeds, reporter)?;
+        let summary = RunSummary {
+            command: request.verb.as_str().to_owned(),
+            results,
+            seconds: self.clock.seconds() - start,
+        };
+        let id = &self.settings.load.invocation_id;
+        artifacts::write_results(&self.project, "run_results.json", &summary, self.clock.now_micros(), id)?;
+        self.project.manifest.write(&artifacts::target_dir(&self.project).join("manifest.json"))?;
+        Ok(summary)
+    }
+
+    fn run_plan(&self, selected: &BTreeSet<String>, request: &RunRequest, threads: usize) -> RunPlan {
+        let manifest = &self.project.manifest;
+        let count = |kind: ResourceType| {
+            selected.iter().filter(|id| manifest.nodes.get(*id).is_some_and(|node| node.resource_type == kind)).count()
+        };
+        let unit_tests = selected.iter().filter(|id| manifest.unit_tests.contains_key(*id)).count();
+        let counts = match request.verb {
+            Verb::Run => [count(ResourceType::Model), 0, 0, 0],
+            Verb::Seed => [0, count(ResourceType::Seed), 0, 0],
+            Verb::Test => [0, 0, count(ResourceType::Test), unit_tests],
+            Verb::Build => {
+                [count(ResourceType::Model), count(ResourceType::Seed), count(ResourceType::Test), unit_tests]
+            }
+        };
+        RunPlan { command: request.verb.as_str().into(), target: self.project.target.name.clone(), counts, threads }
+    }
+
+    /// Bad rows that the var `max_bad_rows` allowed are kept in the table `rejected_rows`; those of a file
+    /// read again replace its earlier ones.
+    fn keep_rejects(&self, feeds: &Feeds, reporter: &dyn Reporter) -> Result<()> {
+        if feeds.rejects.is_empty() {
+            return Ok(());
+        }
+        let table = self.warehouse.table(REJECTED);
+        let before = table.snapshot()?;
+        let batch = feeds.rejects.to_batch()?;
+        let schema = stored_schema(&batch.schema())?;
+        let mut writer =
+            TableWriter::new(&table, before.as_ref(), Arc::clone(&schema), WriterSettings::default(), Arc::default())?;
+        if let Some(before) = &before {
+            let session = self.engine()?.session()?;
+            session.add_table("before", before)?;
+            session.add_batches("now", batch.schema(), vec![batch.clone()])?;
+            let plan = session.plan("select before.* from before left anti join now on before.file = now.file")?;
+            session.run(&plan, &mut |batch| writer.write(&batch))?;
+        }
+        writer.write(&batch)?;
+        let commit = Commit {
+            schema,
+            partition_columns: Vec::new(),
+            added: writer.finish()?,
+            removed: Removal::Everything,
+            note: serde_json::Value::Null,
+            at_millis: self.clock.now_micros() / 1000,
+        };
+        table.commit(before.as_ref(), commit)?;
+        reporter.note(&format!(
+            "{} unreadable rows were left out and kept: clicktrail query \"select * from {REJECTED}\"",
+            feeds.rejects.len()
+        ));
+        Ok(())
+    }
+
+    /// Repeats what failed or was skipped in the last run (`target/run_results.json`).
+    ///
+    /// # Errors
+    /// As [`Workspace::execute`]; no earlier run.
+    pub fn retry(&self, reporter: &dyn Reporter) -> Result<RunSummary> {
+        let Some((command, results)) = artifacts::last_run(&self.project)? else {
+            return Err(PipelineError::Setting {
+                message: "there is no earlier run to retry".into(),
+                hint: Some("run `clicktrail build` first".into()),
+            });
+        };
+        let verb = match command.as_str() {
+            "run" => Verb::Run,
+            "test" => Verb::Test,
+            "seed" => Verb::Seed,
+            _ => Verb::Build,
+        };
+        let selected: BTreeSet<String> = results
+            .into_iter()
+            .filter(|(_, status)| matches!(status, Status::Error | Status::Fail | Status::Skipped))
+            .map(|(id, _)| id)
+            .collect();
+        if selected.is_empty() {
+            reporter.note("nothing failed in the last run");
+        }
+        let request = RunRequest::new(verb);
+        self.run_selected(&selected, &request, reporter)
+    }
+
+    /// Runs a read-only query over all relations of the project.
+    ///
+    /// # Errors
+    /// SQL faults, located in the query's own text.
+    pub fn query(&self, sql: &str) -> Result<QueryResult> {
+        let (engine, feeds) = (self.engine()?, self.lenient_feeds());
+        let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, false);
+        let session = self.session_for(&engine, &catalog, sql)?;
+        let (schema, batches) = session.query(sql)?;
+        Ok(QueryResult { schema, batches })
+    }
+
+    /// What a query costs, step by step, after running it.
+    ///
+    /// # Errors
+    /// As [`Workspace::query`].
+    pub fn analyze(&self, sql: &str) -> Result<String> {
+        let (engine, feeds) = (self.engine()?, self.lenient_feeds());
+        let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, false);
+        Ok(self.session_for(&engine, &catalog, sql)?.analyze(sql)?)
+    }
+
+    /// Missing export files are no reason to refuse a query on tables.
+    fn lenient_feeds(&self) -> Feeds {
+        Feeds::find(&self.project).unwrap_or_default()
+    }
+
+    /// A session with every relation whose name stands in the text; planning the others would be wasted.
+    fn session_for(&self, engine: &Embedded, catalog: &Catalog<'_>, sql: &str) -> Result<Session> {
+        let session = engine.session()?;
+        let text = sql.to_lowercase();
+        let mut known = BTreeSet::new();
+        let manifest = &self.project.manifest;
+        for (id, source) in &manifest.sources {
+            if text.contains(&source.name.to_lowercase()) && Feeds::name_of(source).is_some() {
+                catalog.register(&session, id, &mut known)?;
+            }
+        }
+        for (id, node) in &manifest.nodes {
+            let relation = matches!(node.resource_type, ResourceType::Model | ResourceType::Seed);
+            if !relation || !text.contains(&node.alias.to_lowercase()) {
+                continue;
+            }
+            if Catalog::is_stored(node) && self.warehouse.snapshot(&node.alias)?.is_none() {
+                // Named by chance, or not built yet: only the second shows, and the engine says so.
+                if text.split(|char: char| !char.is_alphanumeric() && char != '_').any(|word| word == node.alias) {
+                    catalog.register(&session, id, &mut known)?;
+                }
+                continue;
+            }
+            catalog.register(&session, id, &mut known)?;
+        }
+        // Tables beside the project: kept failures of tests, rejected rows.
+        for name in self.other_tables()? {
+            if text.contains(&name.to_lowercase())
+                && let Some(table) = self.warehouse.snapshot(&name)?
+            {
+                session.add_table(&name, &table)?;
+            }
+        }
+        Ok(session)
+    }
+
+    fn other_tables(&self) -> Result<Vec<String>> {
+        let named: BTreeSet<&str> = self
+            .project
+            .manifest
+            .nodes
+            .values()
+            .filter(|node| node.resource_type != ResourceType::Test)
+            .map(|node| node.alias.as_str())
+            .collect();
+        let Ok(entries) = std::fs::read_dir(self.warehouse.dir()) else { return Ok(Vec::new()) };
+        Ok(entries
+            .flatten()
+            .filter(|entry| entry.path().join("_delta_log").is_dir())
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| !named.contains(name.as_str()))
+            .collect())
+    }
+
+    /// First rows of a model, test or `--inline` Jinja-SQL.
+    ///
+    /// # Errors
+    /// As [`Workspace::query`].
+    pub fn show(&self, what: ShowWhat<'_>, limit: Option<usize>) -> Result<QueryResult> {
+        let (engine, feeds) = (self.engine()?, self.lenient_feeds());
+        let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, false);
+        let limit = limit.map(|limit| format!(" limit {limit}")).unwrap_or_default();
+        let (session, sql) = match what {
+            ShowWhat::Inline(text) => {
+                let sql = catalog.compile_text(text)?.sql;
+                (self.session_for(&engine, &catalog, &sql)?, sql)
+            }
+            ShowWhat::Node(id) => {
+                let session = engine.session()?;
+                let mut known = BTreeSet::new();
+                let node = catalog.node(id).ok_or_else(|| PipelineError::Setting {
+                    message: format!("`{id}` can't be shown"),
+                    hint: Some("name a model, a seed or a data test".into()),
+                })?;
+                if node.resource_type == ResourceType::Seed {
+                    catalog.register(&session, id, &mut known)?;
+                    let sql = format!("select * from {}", catalog::quoted(&node.alias));
+                    (session, sql)
+                } else {
+                    catalog.register_parents(&session, id, &mut known)?;
+                    if let Some(this) = self.warehouse.snapshot(&node.alias)? {
+                        session.add_table(&node.alias, &this)?;
+                    }
+                    (session, catalog.compile(node)?.sql)
+                }
+            }
+        };
+        let (schema, batches) = session.query(&format!("select * from (\n{sql}\n) as shown{limit}"))?;
+        Ok(QueryResult { schema, batches })
+    }
+
+    /// Compiles the selected nodes into `target/compiled/`.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn compile(&self, select: &SelectArgs) -> Result<Vec<CompiledNode>> {
+        let relations = AdapterRelations(self.project.target.adapter);
+        let context = CompileContext::new(&relations);
+        let selected = self.project.select(select)?;
+        let mut compiled = Vec::new();
+        for id in self.project.manifest.order() {
+            let Some(node) = self.project.manifest.nodes.get(&id).filter(|_| selected.contains(&id)) else { continue };
+            if !matches!(node.resource_type, ResourceType::Model | ResourceType::Test) {
+                continue;
+            }
+            let sql = self.project.compile(node, &context)?.sql;
+            let path = artifacts::compiled_path(&self.project, node);
+            artifacts::write(&self.project.dir.join(&path), &sql)?;
+            compiled.push(CompiledNode { unique_id: id, name: node.name.clone(), sql, path });
+        }
+        self.project.manifest.write(&artifacts::target_dir(&self.project).join("manifest.json"))?;
+        Ok(compiled)
+    }
+
+    /// Deletes the project's clean targets; gives the folders deleted. The warehouse goes only when listed.
+    ///
+    /// # Errors
+    /// A folder outside the project, or one that can't be deleted.
+    pub fn clean(&self) -> Result<Vec<PathBuf>> {
+        let mut deleted = Vec::new();
+        for target in &self.project.clean_targets {
+            let inside = target.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+            if !inside {
+                return Err(PipelineError::Setting {
+                    message: format!("clean target `{}` is not a folder inside the project", target.display()),
+                    hint: Some("list folders below the project in `clean-targets`".into()),
+                });
+            }
+            let dir = self.project.dir.join(target);
+            if dir.is_dir() {
+                std::fs::remove_dir_all(&dir).map_err(PipelineError::io("delete", &dir))?;
+                deleted.push(target.clone());
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Project vars, `--vars` applied.
+    pub fn vars(&self) -> BTreeMap<String, serde_json::Value> {
+        self.project.vars.clone().into_iter().collect()
+    }
+}
+
+/// What `show` shows.
+#[derive(Debug, Clone, Copy)]
+pub enum ShowWhat<'a> {
+    /// A selected node, by unique id.
+    Node(&'a str),
+    /// Jinja-SQL given on the command line.
+    Inline(&'a str),
+}
