@@ -157,7 +157,7 @@ pub fn discover(patterns: &[String], base_dir: &Path) -> Result<Vec<ExportFile>,
             expand(pattern, base_dir, &mut paths)?;
         }
         if paths.is_empty() {
-            let nearest = nearest_entry(&whole);
+            let nearest = if whole.exists() { None } else { nearest_entry(&whole) };
             return Err(IngestError::NoFiles { pattern: pattern.clone(), nearest });
         }
         for path in paths {

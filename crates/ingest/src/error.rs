@@ -118,7 +118,7 @@ pub enum IngestError {
         source: std::io::Error,
     },
     /// More unreadable rows than the limit allows.
-    #[error("{seen} unreadable rows, {limit} allowed; first {}:{line}: {reason}", file.display())]
+    #[error("unreadable rows: {seen} seen, {limit} allowed; first {}:{line}: {reason}", file.display())]
     TooManyBadRows {
         /// Rows rejected up to now.
         seen: u64,

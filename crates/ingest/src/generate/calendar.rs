@@ -13,6 +13,9 @@ pub(super) const DAY: i64 = 86_400 * SECOND;
 
 /// Arrivals by weekday, Monday first: shops sell most early in the week.
 const WEEKDAYS: [u64; 7] = [108, 110, 106, 103, 97, 84, 92];
+/// Of a thousand sessions, those that start in the day's last five minutes beyond the usual number, so
+/// that every export of some size has sessions over midnight.
+const LAST_MINUTES: u64 = 8;
 /// Sessions by local hour.
 const HOURS: [u32; 24] =
     [14, 8, 5, 4, 4, 6, 12, 24, 38, 48, 54, 57, 58, 55, 54, 54, 55, 57, 62, 70, 76, 70, 50, 28];
@@ -59,8 +62,12 @@ impl Calendar {
 
     /// A moment of a day, busy hours more often.
     pub(super) fn moment(&self, day: i32, random: &mut Random) -> i64 {
-        let hour = random.weighted(HOURS.into_iter()) as i64;
-        let within = hour * 3600 * SECOND + random.between(0, 3600 * SECOND);
+        let within = if random.chance(LAST_MINUTES) {
+            DAY - random.between(1, 300 * SECOND)
+        } else {
+            let hour = random.weighted(HOURS.into_iter()) as i64;
+            hour * 3600 * SECOND + random.between(0, 3600 * SECOND)
+        };
         // A day of 23 or 25 hours is stretched, so that no moment falls outside of it.
         let length = self.end(day) - self.start(day);
         self.start(day) + (i128::from(within) * i128::from(length) / i128::from(DAY)) as i64

@@ -136,7 +136,7 @@ fn read_line(line: &Line<'_>, columns: &mut StructBuild) -> Result<(), String> {
     let text = std::str::from_utf8(line.bytes).map_err(|error| {
         let column = error.valid_up_to();
         format!(
-            "invalid UTF-8 at byte {} of the line, byte {} of the text",
+            "invalid UTF-8 at byte {} of the line, offset {} of the file's text",
             column + 1,
             line.offset + column as u64
         )

@@ -7,6 +7,7 @@ mod select;
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use arrow::array::{RecordBatch, RecordBatchReader as _};
@@ -17,6 +18,7 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 
 use self::adapt::Adapter;
@@ -99,15 +101,20 @@ impl Iterator for ParquetBatches {
 
 fn open(path: &Path) -> Result<(File, ArrowReaderMetadata), IngestError> {
     let mut file = File::open(path).map_err(|error| IngestError::read(path, error))?;
-    check_magic(path, &mut file)?;
+    let bytes = check_magic(path, &mut file)?;
     // Types come from the Parquet schema alone: an embedded Arrow schema may ask for dictionaries,
     // large strings and so on, which we would only convert again.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let metadata = guard(path, || Ok(ArrowReaderMetadata::load(&file, options)?))?;
+    let metadata = guard(path, || {
+        let metadata = ArrowReaderMetadata::load(&file, options)?;
+        check_footer(metadata.metadata(), bytes)?;
+        Ok(metadata)
+    })?;
     Ok((file, metadata))
 }
 
-fn check_magic(path: &Path, file: &mut File) -> Result<(), IngestError> {
+/// Returns the length of a file that is Parquet at both of its ends.
+fn check_magic(path: &Path, file: &mut File) -> Result<u64, IngestError> {
     use std::io::{Read as _, Seek as _, SeekFrom};
     let read = |error| IngestError::read(path, error);
     let bytes = file.metadata().map_err(read)?.len();
@@ -123,7 +130,7 @@ fn check_magic(path: &Path, file: &mut File) -> Result<(), IngestError> {
         && end == MAGIC;
     file.rewind().map_err(read)?;
     match (starts, ends) {
-        (_, true) => Ok(()),
+        (_, true) => Ok(bytes),
         (true, false) => Err(IngestError::CorruptParquet {
             path: path.to_owned(),
             detail: format!("it ends after {bytes} bytes without the Parquet footer"),
@@ -155,11 +162,20 @@ impl From<ArrowError> for DecodeError {
 }
 
 /// Runs a decoding step; its errors come back naming the file.
+///
+/// The decoder panics on some damaged bytes (found by flipping bits); those panics become errors too.
+/// What it worked on must not be used again.
 fn guard<T>(
     path: &Path,
     decode: impl FnOnce() -> Result<T, DecodeError>,
 ) -> Result<T, IngestError> {
-    decode().map_err(|DecodeError(error)| match error {
+    let outcome = catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let detail = text.unwrap_or("the decoder gave up").to_owned();
+        Err(DecodeError(ParquetError::General(detail)))
+    });
+    outcome.map_err(|DecodeError(error)| match error {
         ParquetError::External(inner) if inner.is::<std::io::Error>() => {
             match inner.downcast::<std::io::Error>() {
                 Ok(source) => IngestError::read(path, *source),
@@ -170,8 +186,32 @@ fn guard<T>(
     })
 }
 
+/// Refuses a footer that points outside of the file; the decoder would panic or ask for gigabytes.
+fn check_footer(metadata: &ParquetMetaData, bytes: u64) -> Result<(), DecodeError> {
+    let is_within = |start: i64, length: i64| {
+        start >= 0 && length >= 0 && start.saturating_add(length) as u64 <= bytes
+    };
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        for column in group.columns() {
+            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+            let is_within = is_within(start, column.compressed_size())
+                && is_within(column.data_page_offset(), 0);
+            if !is_within || column.num_values() < 0 || group.num_rows() < 0 {
+                let column = column.column_path().string();
+                let text =
+                    format!("row group {number}, column `{column}` lies outside of the file");
+                return Err(DecodeError(ParquetError::General(text)));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn corrupt(path: &Path, error: ParquetError) -> IngestError {
-    let text = error.to_string();
+    let text = match &error {
+        ParquetError::General(text) | ParquetError::EOF(text) => text.clone(),
+        other => other.to_string(),
+    };
     let detail = text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned();
     IngestError::CorruptParquet { path: path.to_owned(), detail, source: Some(error) }
 }

@@ -220,7 +220,10 @@ fn impossible_settings_are_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(12)
+    })]
 
     #[test]
     fn any_settings_give_equal_files_again(
