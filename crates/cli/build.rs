@@ -1,4 +1,4 @@
-//! Lists the files of `demo/` for `init`, so that a new file there is embedded without further steps.
+//! Lists the files of `demo/` for `init`, so that a new file there is embedded without more ado.
 //!
 //! What a build in `demo/` leaves behind (tables, logs, generated data) stays out.
 

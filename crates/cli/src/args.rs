@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Output")]
+#[command(next_help_heading = "Messages")]
 pub(crate) struct OutputArgs {
     /// Tell only problems and the result
     #[arg(short, long, global = true, env = "CLICKTRAIL_QUIET", hide_env_values = true,
@@ -34,8 +34,14 @@ pub(crate) struct OutputArgs {
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Shape of messages on stderr and of the log file; json is one event per line
-    #[arg(long, global = true, value_name = "FORMAT", env = "CLICKTRAIL_LOG_FORMAT",
-        hide_env_values = true, default_value = "text")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "CLICKTRAIL_LOG_FORMAT",
+        hide_env_values = true,
+        default_value = "text"
+    )]
     pub(crate) log_format: TextOrJson,
     /// No colours (as NO_COLOR, or TERM=dumb; CLICOLOR_FORCE forces them)
     #[arg(long, global = true, alias = "no-use-colors")]

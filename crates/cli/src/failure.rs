@@ -186,8 +186,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_exit_code() {
-        let adapter =
-            PipelineError::Adapter { target: "prod".into(), adapter: "bigquery".into() };
+        let adapter = PipelineError::Adapter { target: "prod".into(), adapter: "bigquery".into() };
         assert_eq!(exit_code(&adapter.into()), 1);
         assert_eq!(exit_code(&PipelineError::Locked { path: PathBuf::from("lock") }.into()), 1);
         assert_eq!(exit_code(&Usage::new("no").into()), 2);

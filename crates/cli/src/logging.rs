@@ -24,8 +24,7 @@ pub(crate) fn start(project_dir: &Path, terminal: &Terminal) {
     let file = project_dir.join(PROJECT_FILE).exists().then(|| open(project_dir)).flatten();
     let file_layer = file.map(|file| layer(Mutex::new(file), terminal.json_log, file_filter()));
     let stderr_layer = (terminal.verbose > 0).then(|| {
-        let level =
-            if terminal.verbose > 1 { LevelFilter::DEBUG } else { LevelFilter::INFO };
+        let level = if terminal.verbose > 1 { LevelFilter::DEBUG } else { LevelFilter::INFO };
         let filter = Targets::new().with_target("clicktrail", level);
         layer(std::io::stderr, terminal.json_log, filter)
     });

@@ -1,4 +1,4 @@
-//! What all commands share while the process lives: the terminal, the clock, the place of the project.
+//! What all commands share while the process lives: terminal, clock, place of the project.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

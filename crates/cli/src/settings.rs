@@ -27,10 +27,9 @@ pub(crate) fn settings(
     session: &Session,
 ) -> Result<Settings> {
     let started = session.clock.now_micros();
-    let project_dir = match given(&args.project_dir) {
-        Some(dir) => dir,
-        None => nearest_project(),
-    };
+    let project_dir = given(&args.project_dir).unwrap_or_else(nearest_project);
+    // Absolute, so that paths in messages and table locations do not depend on where we stand.
+    let project_dir = std::path::absolute(&project_dir).unwrap_or(project_dir);
     session.set_project_dir(&project_dir);
     let load = LoadOptions {
         project_dir,

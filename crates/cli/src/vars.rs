@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn both_languages() {
-        let json = json!({"export": "a/*.parquet", "n": 30, "events": ["x", "y"], "o": {"p": null}});
+        let json =
+            json!({"export": "a/*.parquet", "n": 30, "events": ["x", "y"], "o": {"p": null}});
         let yaml = "{export: \"a/*.parquet\", n: 30, events: [x, y], o: {p: ~}}";
         assert_eq!(object(yaml), json);
         assert_eq!(object(&json.to_string()), json);

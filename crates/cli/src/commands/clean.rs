@@ -39,7 +39,9 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
     };
     match deleted.as_slice() {
         [] => session.note("  Nothing to delete"),
-        folders => folders.iter().for_each(|one| session.note(&format!("  Deleted {}", inside(one)))),
+        folders => {
+            folders.iter().for_each(|one| session.note(&format!("  Deleted {}", inside(one))))
+        }
     }
     Ok(Outcome::Done)
 }

@@ -53,8 +53,14 @@ pub(crate) struct Args {
         default_missing_value = "instead")]
     intraday: IntradayChoice,
     /// Threads; 0 means all cores
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
-        env = "CLICKTRAIL_THREADS", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        env = "CLICKTRAIL_THREADS",
+        hide_env_values = true
+    )]
     threads: usize,
     /// Time zone of the property (IANA name)
     #[arg(long, value_name = "ZONE", default_value = "UTC")]

@@ -49,8 +49,14 @@ pub(crate) struct RunFlags {
         value_parser = FalseyValueParser::new())]
     store_failures: bool,
     /// Read the last N days of the export again, even when its files look unchanged
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
-        env = "CLICKTRAIL_REBUILD_DAYS", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        env = "CLICKTRAIL_REBUILD_DAYS",
+        hide_env_values = true
+    )]
     rebuild_days: u32,
 }
 

@@ -75,7 +75,11 @@ fn showable(workspace: &Workspace, select: &SelectArgs) -> Result<Vec<String>> {
     let selected = project.select(select).map_err(clicktrail_pipeline::PipelineError::from)?;
     let of = |wanted: &[ResourceType]| -> Vec<String> {
         let kind = |id: &String| project.manifest.nodes.get(id).map(|node| node.resource_type);
-        selected.iter().filter(|id| kind(id).is_some_and(|k| wanted.contains(&k))).cloned().collect()
+        selected
+            .iter()
+            .filter(|id| kind(id).is_some_and(|k| wanted.contains(&k)))
+            .cloned()
+            .collect()
     };
     let tables = of(&[ResourceType::Model, ResourceType::Seed]);
     let ids = if tables.is_empty() { of(&[ResourceType::Test]) } else { tables };

@@ -107,7 +107,11 @@ fn escaped(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().fold(String::with_capacity(text.len() + 8), |mut clean, c| {
-        if c.is_control() { clean.extend(c.escape_default()) } else { clean.push(c) }
+        if c.is_control() {
+            clean.extend(c.escape_default())
+        } else {
+            clean.push(c)
+        }
         clean
     })
 }
