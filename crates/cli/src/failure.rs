@@ -77,9 +77,9 @@ impl std::error::Error for Usage {}
 
 /// Tells an error that stopped the command; gives the exit code.
 pub(crate) fn tell(error: &Error, session: &Session) -> ExitCode {
-    tracing::error!("{error:#}");
     let code = exit_code(error);
     let problem = problem(error);
+    tracing::error!(code = problem.code, exit_code = code, "{}", problem.message);
     if session.terminal.json_log {
         session.event("error", json!({ "problem": problem, "exit_code": code }));
     } else {
@@ -165,7 +165,7 @@ pub(crate) fn install_interrupt_handler(terminal: Terminal) {
     let wait = move || {
         if signals.forever().next().is_some() {
             terminal.clear_line();
-            terminal.line("interrupted; finished tables are kept, the others are as before");
+            terminal.line("interrupted; what was finished is kept, tables are never half written");
             std::process::exit(EXIT_INTERRUPTED);
         }
     };

@@ -117,7 +117,8 @@ fn document(checks: &[Check], origins: &[Origin]) -> Value {
     let checks_json: Vec<Value> = checks
         .iter()
         .map(|check| {
-            json!({ "subject": check.subject, "ok": check.ok, "found": check.found, "fix": check.fix })
+            let Check { subject, ok, found, fix } = check;
+            json!({ "subject": subject, "ok": ok, "found": found, "fix": fix })
         })
         .collect();
     let origins: Vec<Value> = origins
