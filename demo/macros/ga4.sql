@@ -52,7 +52,6 @@
 
 {# Is there such a feed? The embedded engine has all of them, empty where there is nothing. #}
 {% macro has_feed(name) %}{{ adapter.dispatch('has_feed')(name) }}{% endmacro %}
-{% macro clicktrail__has_feed(name) %}yes{% endmacro %}
 {% macro default__has_feed(name) %}{% if var(name) %}yes{% endif %}{% endmacro %}
 
 {#

@@ -185,7 +185,7 @@ fn gather(path: &Path, into: &mut Vec<PathBuf>, named: bool) -> Result<(), Inges
         let hidden = entry.file_name().to_string_lossy().starts_with(['.', '_']);
         // Linked folders are left out: they can form a ring.
         let linked = entry.file_type().map_err(read)?.is_symlink();
-        if !hidden && !(linked && entry.path().is_dir()) {
+        if !(hidden || linked && entry.path().is_dir()) {
             gather(&entry.path(), into, false)?;
         }
     }

@@ -11,6 +11,8 @@
 //! Every batch has the canonical schema ([`schema::events`], or [`schema::project`] of it), whatever the
 //! age or origin of the file: columns are matched by name at every level, missing ones are null.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod column;
 mod discover;
 mod error;

@@ -37,6 +37,24 @@ pub(crate) fn of_node(
     problem
 }
 
+/// A failed query as a located error; line and column are those of its own text.
+pub(crate) fn of_query(error: EngineError) -> PipelineError {
+    let error = PipelineError::from(error);
+    let mut problem = error.problem();
+    match &error {
+        PipelineError::Engine(EngineError::Sql { position, subject, candidates, .. }) => {
+            if let Some(name) = subject {
+                problem.length = name.chars().count();
+                problem.hint = nearest(name, candidates).map(|name| format!("did you mean `{name}`?"));
+            }
+            (problem.line, problem.column) = position.unzip();
+        }
+        PipelineError::Engine(EngineError::Feed(text)) => problem = of_feed(text),
+        _ => return error,
+    }
+    PipelineError::Located(Box::new(problem))
+}
+
 fn place(problem: &mut Problem, compiled: &Compiled, line: usize, column: usize) {
     // Lines that a macro made belong to the last line before them that the author wrote.
     let origin = (1..=line).rev().find_map(|line| compiled.lines.origin(line).map(|at| (at, line)));

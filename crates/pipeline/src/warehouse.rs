@@ -12,6 +12,9 @@ use crate::error::{PipelineError, Result};
 /// Folder of the warehouse when the target names none.
 const PATH_DEFAULT: &str = "warehouse";
 
+/// Folder of temporary files, one folder a process.
+const SPILL: &str = ".spill";
+
 /// The tables of one target.
 #[derive(Debug, Clone)]
 pub(crate) struct Warehouse {
@@ -43,9 +46,25 @@ impl Warehouse {
         Ok(self.table(name).snapshot()?)
     }
 
-    /// Folder for what does not fit in memory; emptied by whoever holds the lock.
-    pub(crate) fn spill_dir(&self) -> PathBuf {
-        self.dir.join(".spill")
+    /// This process's folder for what does not fit in memory.
+    pub(crate) fn spill_dir(&self) -> Result<PathBuf> {
+        let dir = self.dir.join(SPILL).join(std::process::id().to_string());
+        fs::create_dir_all(&dir).map_err(PipelineError::io("create", &dir))?;
+        Ok(dir)
+    }
+
+    /// Deletes what killed processes spilled.
+    fn sweep_spill(&self) {
+        let own = std::process::id().to_string();
+        let Ok(entries) = fs::read_dir(self.dir.join(SPILL)) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let alive = name == own || Path::new("/proc").join(&name).exists();
+            if !alive {
+                // What can't be deleted now is tried again by the next run.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     /// Keeps other processes from writing at the same time.
@@ -55,7 +74,7 @@ impl Warehouse {
         let file = File::create(&path).map_err(PipelineError::io("create", &path))?;
         match file.try_lock() {
             Ok(()) => {
-                let _ = fs::remove_dir_all(self.spill_dir());
+                self.sweep_spill();
                 Ok(Lock { _file: file })
             }
             Err(TryLockError::WouldBlock) => Err(PipelineError::Locked { path }),

@@ -175,7 +175,7 @@ impl Workspace {
         Ok(Embedded::new(EmbeddedSettings {
             threads,
             memory_bytes: self.settings.memory_bytes.unwrap_or(MEMORY_DEFAULT),
-            spill_dir: self.warehouse.spill_dir(),
+            spill_dir: self.warehouse.spill_dir()?,
         })?)
     }
 
@@ -320,7 +320,7 @@ impl Workspace {
         let (engine, feeds) = (self.engine()?, self.lenient_feeds());
         let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, false);
         let session = self.session_for(&engine, &catalog, sql)?;
-        let (schema, batches) = session.query(sql)?;
+        let (schema, batches) = session.query(sql).map_err(crate::problem::of_query)?;
         Ok(QueryResult { schema, batches })
     }
 

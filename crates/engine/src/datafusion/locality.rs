@@ -210,6 +210,13 @@ fn is_key(expression: &Expr, keys: &BTreeSet<Column>) -> bool {
     match expression {
         Expr::Column(column) => keys.contains(column),
         Expr::Alias(alias) => is_key(&alias.expr, keys),
+        // A date spelled differently is the same day: equal keys stay equal, different ones different.
+        Expr::Cast(cast) => is_key(&cast.expr, keys),
+        Expr::ScalarFunction(function) if function.name() == "to_date" => {
+            let (first, rest) = (function.args.first(), function.args.get(1..).unwrap_or_default());
+            first.is_some_and(|first| is_key(first, keys))
+                && rest.iter().all(|argument| matches!(argument, Expr::Literal(_, _)))
+        }
         _ => false,
     }
 }

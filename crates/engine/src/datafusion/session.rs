@@ -136,6 +136,8 @@ impl Session {
         options.sql_parser.enable_ident_normalization = true;
         options.execution.parquet.pushdown_filters = true;
         options.execution.collect_statistics = false;
+        // It would turn one walk over the params of an event into one walk for each param that is read.
+        options.optimizer.enable_leaf_expression_pushdown = false;
         if parallelism == 1 {
             options.optimizer.repartition_joins = false;
             options.optimizer.repartition_aggregations = false;

@@ -4,10 +4,10 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_err};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
@@ -30,7 +30,7 @@ impl Slot {
         Arc::clone(&self.schema)
     }
 
-    /// Replaces the rows.
+    /// Replaces the rows. Columns that no plan reads may be missing from them.
     pub fn set(&self, batches: Vec<RecordBatch>) {
         *self.batches.write().unwrap_or_else(PoisonError::into_inner) = batches;
     }
@@ -64,7 +64,26 @@ impl TableProvider for SlotTable {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let batches = self.0.batches.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let exec = MemorySourceConfig::try_new_exec(&[batches], self.0.schema(), projection.cloned())?;
+        let schema = match projection {
+            Some(columns) => Arc::new(self.0.schema.project(columns)?),
+            None => self.0.schema(),
+        };
+        let batches = batches.iter().map(|batch| shaped(batch, &schema)).collect::<Result<Vec<_>>>()?;
+        let exec = MemorySourceConfig::try_new_exec(&[batches], schema, None)?;
         Ok(exec)
     }
+}
+
+/// The columns of `schema` out of a batch, by name.
+fn shaped(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => Ok(Arc::clone(column)),
+            None => exec_err!("column `{}` was not loaded", field.name()),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }

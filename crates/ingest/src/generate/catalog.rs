@@ -34,10 +34,12 @@ pub(super) struct Traffic {
     pub(super) again: u32,
 }
 
-#[rustfmt::skip]
 const fn traffic(
-    group: &'static str, source: &'static str, medium: &'static str, campaign: &'static str,
-    tag: Tag, click: &'static str, referrer: &'static str, first: u32, again: u32,
+    group: &'static str,
+    [source, medium, campaign]: [&'static str; 3],
+    tag: Tag,
+    [click, referrer]: [&'static str; 2],
+    [first, again]: [u32; 2],
 ) -> Traffic {
     Traffic { group, source, medium, campaign, tag, click, referrer, first, again }
 }
@@ -49,40 +51,201 @@ pub(super) const DIRECT: u8 = 0;
 pub(super) const PAYMENT: std::ops::Range<u8> = 29..32;
 
 /// All ways to the shop, Direct first, payment providers last.
-#[rustfmt::skip]
 pub(super) const TRAFFIC: [Traffic; 32] = [
-    traffic("Direct", "(direct)", "(none)", "(direct)", Tag::None, "", "", 150, 460),
-    traffic("Organic Search", "google", "organic", "(organic)", Tag::Referrer, "", "https://www.google.com/", 270, 130),
-    traffic("Organic Search", "bing", "organic", "(organic)", Tag::Referrer, "", "https://www.bing.com/", 28, 12),
-    traffic("Organic Search", "duckduckgo", "organic", "(organic)", Tag::Referrer, "", "https://duckduckgo.com/", 14, 8),
-    traffic("Organic Search", "google", "organic", "(organic)", Tag::ClickOnly, "srsltid", "https://www.google.com/", 24, 6),
-    traffic("Paid Search", "google", "cpc", "brand_search", Tag::UtmAndClick, "gclid", "https://www.google.com/", 46, 40),
-    traffic("Paid Search", "google", "cpc", "generic_shoes", Tag::UtmAndClick, "gclid", "https://www.google.com/", 44, 10),
-    traffic("Paid Search", "google", "cpc", "Search | Brand", Tag::ClickOnly, "gclid", "https://www.google.com/", 40, 26),
-    traffic("Cross-network", "google", "cpc", "PMax | All products", Tag::ClickOnly, "gclid", "https://www.google.com/", 30, 10),
-    traffic("Paid Search", "google", "cpc", "Search | iOS", Tag::ClickOnly, "gbraid", "", 9, 5),
-    traffic("Paid Search", "bing", "cpc", "bing_brand", Tag::UtmAndClick, "msclkid", "https://www.bing.com/", 14, 6),
-    traffic("Paid Shopping", "google", "cpc", "shopping_core", Tag::UtmAndClick, "gclid", "https://www.google.com/", 30, 10),
-    traffic("Email", "newsletter", "email", "weekly_news", Tag::Utm, "", "", 18, 90),
-    traffic("Email", "newsletter", "email", "spring_sale", Tag::Utm, "", "", 14, 40),
-    traffic("Email", "crm", "email", "abandoned_cart", Tag::Utm, "", "https://mail.google.com/", 0, 34),
-    traffic("Paid Social", "facebook", "paid_social", "prospecting_video", Tag::UtmAndClick, "fbclid", "https://l.facebook.com/", 42, 8),
-    traffic("Paid Social", "instagram", "paid_social", "retargeting_carousel", Tag::UtmAndClick, "fbclid", "https://l.instagram.com/", 24, 34),
-    traffic("Paid Social", "tiktok", "paid_social", "creator_spark", Tag::UtmAndClick, "ttclid", "https://www.tiktok.com/", 24, 4),
-    traffic("Organic Social", "l.facebook.com", "referral", "(referral)", Tag::Referrer, "", "https://l.facebook.com/", 20, 8),
-    traffic("Organic Social", "t.co", "referral", "(referral)", Tag::Referrer, "", "https://t.co/", 12, 4),
-    traffic("Organic Social", "pinterest", "social", "boards", Tag::Utm, "", "https://www.pinterest.com/", 16, 6),
-    traffic("Referral", "runnersblog.example", "referral", "(referral)", Tag::Referrer, "", "https://www.runnersblog.example/best-shoes", 32, 8),
-    traffic("Referral", "couponfox.example", "referral", "(referral)", Tag::Referrer, "", "https://couponfox.example/shop", 18, 16),
-    traffic("Affiliates", "awin", "affiliate", "partner_4711", Tag::Utm, "", "https://www.awin1.com/", 20, 8),
-    traffic("Display", "google", "display", "remarketing_banner", Tag::Utm, "", "", 14, 22),
-    traffic("AI Assistant", "chatgpt.com", "", "", Tag::SourceOnly, "", "https://chatgpt.com/", 20, 6),
-    traffic("AI Assistant", "perplexity.ai", "referral", "(referral)", Tag::Referrer, "", "https://www.perplexity.ai/", 9, 3),
-    traffic("AI Assistant", "gemini.google.com", "referral", "(referral)", Tag::Referrer, "", "https://gemini.google.com/", 6, 2),
-    traffic("Unassigned", "qr", "print", "flyer_may", Tag::Utm, "", "", 8, 2),
-    traffic("Referral", "paypal.com", "referral", "(referral)", Tag::Referrer, "", "https://www.paypal.com/", 0, 0),
-    traffic("Referral", "checkout.stripe.com", "referral", "(referral)", Tag::Referrer, "", "https://checkout.stripe.com/", 0, 0),
-    traffic("Referral", "pay.klarna.com", "referral", "(referral)", Tag::Referrer, "", "https://pay.klarna.com/", 0, 0),
+    traffic("Direct", ["(direct)", "(none)", "(direct)"], Tag::None, ["", ""], [150, 460]),
+    traffic(
+        "Organic Search",
+        ["google", "organic", "(organic)"],
+        Tag::Referrer,
+        ["", "https://www.google.com/"],
+        [270, 130],
+    ),
+    traffic(
+        "Organic Search",
+        ["bing", "organic", "(organic)"],
+        Tag::Referrer,
+        ["", "https://www.bing.com/"],
+        [28, 12],
+    ),
+    traffic(
+        "Organic Search",
+        ["duckduckgo", "organic", "(organic)"],
+        Tag::Referrer,
+        ["", "https://duckduckgo.com/"],
+        [14, 8],
+    ),
+    traffic(
+        "Organic Search",
+        ["google", "organic", "(organic)"],
+        Tag::ClickOnly,
+        ["srsltid", "https://www.google.com/"],
+        [24, 6],
+    ),
+    traffic(
+        "Paid Search",
+        ["google", "cpc", "brand_search"],
+        Tag::UtmAndClick,
+        ["gclid", "https://www.google.com/"],
+        [46, 40],
+    ),
+    traffic(
+        "Paid Search",
+        ["google", "cpc", "generic_shoes"],
+        Tag::UtmAndClick,
+        ["gclid", "https://www.google.com/"],
+        [44, 10],
+    ),
+    traffic(
+        "Paid Search",
+        ["google", "cpc", "Search | Brand"],
+        Tag::ClickOnly,
+        ["gclid", "https://www.google.com/"],
+        [40, 26],
+    ),
+    traffic(
+        "Cross-network",
+        ["google", "cpc", "PMax | All products"],
+        Tag::ClickOnly,
+        ["gclid", "https://www.google.com/"],
+        [30, 10],
+    ),
+    traffic(
+        "Paid Search",
+        ["google", "cpc", "Search | iOS"],
+        Tag::ClickOnly,
+        ["gbraid", ""],
+        [9, 5],
+    ),
+    traffic(
+        "Paid Search",
+        ["bing", "cpc", "bing_brand"],
+        Tag::UtmAndClick,
+        ["msclkid", "https://www.bing.com/"],
+        [14, 6],
+    ),
+    traffic(
+        "Paid Shopping",
+        ["google", "cpc", "shopping_core"],
+        Tag::UtmAndClick,
+        ["gclid", "https://www.google.com/"],
+        [30, 10],
+    ),
+    traffic("Email", ["newsletter", "email", "weekly_news"], Tag::Utm, ["", ""], [18, 90]),
+    traffic("Email", ["newsletter", "email", "spring_sale"], Tag::Utm, ["", ""], [14, 40]),
+    traffic(
+        "Email",
+        ["crm", "email", "abandoned_cart"],
+        Tag::Utm,
+        ["", "https://mail.google.com/"],
+        [0, 34],
+    ),
+    traffic(
+        "Paid Social",
+        ["facebook", "paid_social", "prospecting_video"],
+        Tag::UtmAndClick,
+        ["fbclid", "https://l.facebook.com/"],
+        [42, 8],
+    ),
+    traffic(
+        "Paid Social",
+        ["instagram", "paid_social", "retargeting_carousel"],
+        Tag::UtmAndClick,
+        ["fbclid", "https://l.instagram.com/"],
+        [24, 34],
+    ),
+    traffic(
+        "Paid Social",
+        ["tiktok", "paid_social", "creator_spark"],
+        Tag::UtmAndClick,
+        ["ttclid", "https://www.tiktok.com/"],
+        [24, 4],
+    ),
+    traffic(
+        "Organic Social",
+        ["l.facebook.com", "referral", "(referral)"],
+        Tag::Referrer,
+        ["", "https://l.facebook.com/"],
+        [20, 8],
+    ),
+    traffic(
+        "Organic Social",
+        ["t.co", "referral", "(referral)"],
+        Tag::Referrer,
+        ["", "https://t.co/"],
+        [12, 4],
+    ),
+    traffic(
+        "Organic Social",
+        ["pinterest", "social", "boards"],
+        Tag::Utm,
+        ["", "https://www.pinterest.com/"],
+        [16, 6],
+    ),
+    traffic(
+        "Referral",
+        ["runnersblog.example", "referral", "(referral)"],
+        Tag::Referrer,
+        ["", "https://www.runnersblog.example/best-shoes"],
+        [32, 8],
+    ),
+    traffic(
+        "Referral",
+        ["couponfox.example", "referral", "(referral)"],
+        Tag::Referrer,
+        ["", "https://couponfox.example/shop"],
+        [18, 16],
+    ),
+    traffic(
+        "Affiliates",
+        ["awin", "affiliate", "partner_4711"],
+        Tag::Utm,
+        ["", "https://www.awin1.com/"],
+        [20, 8],
+    ),
+    traffic("Display", ["google", "display", "remarketing_banner"], Tag::Utm, ["", ""], [14, 22]),
+    traffic(
+        "AI Assistant",
+        ["chatgpt.com", "", ""],
+        Tag::SourceOnly,
+        ["", "https://chatgpt.com/"],
+        [20, 6],
+    ),
+    traffic(
+        "AI Assistant",
+        ["perplexity.ai", "referral", "(referral)"],
+        Tag::Referrer,
+        ["", "https://www.perplexity.ai/"],
+        [9, 3],
+    ),
+    traffic(
+        "AI Assistant",
+        ["gemini.google.com", "referral", "(referral)"],
+        Tag::Referrer,
+        ["", "https://gemini.google.com/"],
+        [6, 2],
+    ),
+    traffic("Unassigned", ["qr", "print", "flyer_may"], Tag::Utm, ["", ""], [8, 2]),
+    traffic(
+        "Referral",
+        ["paypal.com", "referral", "(referral)"],
+        Tag::Referrer,
+        ["", "https://www.paypal.com/"],
+        [0, 0],
+    ),
+    traffic(
+        "Referral",
+        ["checkout.stripe.com", "referral", "(referral)"],
+        Tag::Referrer,
+        ["", "https://checkout.stripe.com/"],
+        [0, 0],
+    ),
+    traffic(
+        "Referral",
+        ["pay.klarna.com", "referral", "(referral)"],
+        Tag::Referrer,
+        ["", "https://pay.klarna.com/"],
+        [0, 0],
+    ),
 ];
 
 /// One product; the price is in US cents.
@@ -95,15 +258,17 @@ pub(super) struct Product {
     pub(super) cents: i64,
 }
 
-#[rustfmt::skip]
 const fn product(
-    id: &'static str, name: &'static str, slug: &'static str, category: &'static str, cents: i64,
+    id: &'static str,
+    name: &'static str,
+    slug: &'static str,
+    category: &'static str,
+    cents: i64,
 ) -> Product {
     Product { id, name, slug, category, cents }
 }
 
 /// The assortment.
-#[rustfmt::skip]
 pub(super) const PRODUCTS: [Product; 16] = [
     product("SKU1001", "Trail Runner One", "trail-runner-one", "Shoes", 12_900),
     product("SKU1002", "Trail Runner Light", "trail-runner-light", "Shoes", 14_950),
@@ -136,25 +301,26 @@ pub(super) struct Device {
     pub(super) weight: u32,
 }
 
-#[rustfmt::skip]
 const fn device(
-    category: &'static str, brand: &'static str, model: &'static str, system: &'static str,
-    system_version: &'static str, browser: &'static str, browser_version: &'static str, weight: u32,
+    category: &'static str,
+    [brand, model]: [&'static str; 2],
+    [system, system_version]: [&'static str; 2],
+    [browser, browser_version]: [&'static str; 2],
+    weight: u32,
 ) -> Device {
     Device { category, brand, model, system, system_version, browser, browser_version, weight }
 }
 
 /// The devices people use.
-#[rustfmt::skip]
 pub(super) const DEVICES: [Device; 8] = [
-    device("mobile", "Apple", "iPhone", "iOS", "26.1", "Safari", "26.1", 34),
-    device("mobile", "Samsung", "SM-S931B", "Android", "16", "Chrome", "143.0.0.0", 20),
-    device("mobile", "Google", "Pixel 10", "Android", "16", "Chrome", "143.0.0.0", 6),
-    device("desktop", "Apple", "", "Macintosh", "Intel 10.15", "Safari", "26.0", 8),
-    device("desktop", "Apple", "", "Macintosh", "Intel 10.15", "Chrome", "143.0.0.0", 8),
-    device("desktop", "", "", "Windows", "10", "Chrome", "143.0.0.0", 16),
-    device("desktop", "", "", "Windows", "10", "Edge", "143.0.0.0", 5),
-    device("tablet", "Apple", "iPad", "iOS", "26.1", "Safari", "26.1", 3),
+    device("mobile", ["Apple", "iPhone"], ["iOS", "26.1"], ["Safari", "26.1"], 34),
+    device("mobile", ["Samsung", "SM-S931B"], ["Android", "16"], ["Chrome", "143.0.0.0"], 20),
+    device("mobile", ["Google", "Pixel 10"], ["Android", "16"], ["Chrome", "143.0.0.0"], 6),
+    device("desktop", ["Apple", ""], ["Macintosh", "Intel 10.15"], ["Safari", "26.0"], 8),
+    device("desktop", ["Apple", ""], ["Macintosh", "Intel 10.15"], ["Chrome", "143.0.0.0"], 8),
+    device("desktop", ["", ""], ["Windows", "10"], ["Chrome", "143.0.0.0"], 16),
+    device("desktop", ["", ""], ["Windows", "10"], ["Edge", "143.0.0.0"], 5),
+    device("tablet", ["Apple", "iPad"], ["iOS", "26.1"], ["Safari", "26.1"], 3),
 ];
 
 /// One place with its currency.
@@ -183,29 +349,72 @@ const USD: Currency = Currency { code: "USD", usd_micros: 1_000_000, digits: 2 }
 const GBP: Currency = Currency { code: "GBP", usd_micros: 1_310_000, digits: 2 };
 const JPY: Currency = Currency { code: "JPY", usd_micros: 6_500, digits: 0 };
 
-#[rustfmt::skip]
 const fn place(
-    city: &'static str, region: &'static str, country: &'static str, sub_continent: &'static str,
-    continent: &'static str, language: &'static str, currency: &'static Currency, weight: u32,
+    [city, region, country]: [&'static str; 3],
+    [sub_continent, continent]: [&'static str; 2],
+    language: &'static str,
+    currency: &'static Currency,
+    weight: u32,
 ) -> Place {
     Place { city, country, continent, region, sub_continent, language, currency, weight }
 }
 
 /// Where people live.
-#[rustfmt::skip]
 pub(super) const PLACES: [Place; 12] = [
-    place("Berlin", "Berlin", "Germany", "Western Europe", "Europe", "de-de", &EUR, 20),
-    place("Munich", "Bavaria", "Germany", "Western Europe", "Europe", "de-de", &EUR, 14),
-    place("Vienna", "Vienna", "Austria", "Western Europe", "Europe", "de-at", &EUR, 6),
-    place("Paris", "Ile-de-France", "France", "Western Europe", "Europe", "fr-fr", &EUR, 9),
-    place("Madrid", "Community of Madrid", "Spain", "Southern Europe", "Europe", "es-es", &EUR, 5),
-    place("Amsterdam", "North Holland", "Netherlands", "Western Europe", "Europe", "nl-nl", &EUR, 5),
-    place("London", "England", "United Kingdom", "Northern Europe", "Europe", "en-gb", &GBP, 13),
-    place("Manchester", "England", "United Kingdom", "Northern Europe", "Europe", "en-gb", &GBP, 5),
-    place("New York", "New York", "United States", "Northern America", "Americas", "en-us", &USD, 11),
-    place("Denver", "Colorado", "United States", "Northern America", "Americas", "en-us", &USD, 6),
-    place("(not set)", "California", "United States", "Northern America", "Americas", "en-us", &USD, 3),
-    place("Tokyo", "Tokyo", "Japan", "Eastern Asia", "Asia", "ja-jp", &JPY, 4),
+    place(["Berlin", "Berlin", "Germany"], ["Western Europe", "Europe"], "de-de", &EUR, 20),
+    place(["Munich", "Bavaria", "Germany"], ["Western Europe", "Europe"], "de-de", &EUR, 14),
+    place(["Vienna", "Vienna", "Austria"], ["Western Europe", "Europe"], "de-at", &EUR, 6),
+    place(["Paris", "Ile-de-France", "France"], ["Western Europe", "Europe"], "fr-fr", &EUR, 9),
+    place(
+        ["Madrid", "Community of Madrid", "Spain"],
+        ["Southern Europe", "Europe"],
+        "es-es",
+        &EUR,
+        5,
+    ),
+    place(
+        ["Amsterdam", "North Holland", "Netherlands"],
+        ["Western Europe", "Europe"],
+        "nl-nl",
+        &EUR,
+        5,
+    ),
+    place(
+        ["London", "England", "United Kingdom"],
+        ["Northern Europe", "Europe"],
+        "en-gb",
+        &GBP,
+        13,
+    ),
+    place(
+        ["Manchester", "England", "United Kingdom"],
+        ["Northern Europe", "Europe"],
+        "en-gb",
+        &GBP,
+        5,
+    ),
+    place(
+        ["New York", "New York", "United States"],
+        ["Northern America", "Americas"],
+        "en-us",
+        &USD,
+        11,
+    ),
+    place(
+        ["Denver", "Colorado", "United States"],
+        ["Northern America", "Americas"],
+        "en-us",
+        &USD,
+        6,
+    ),
+    place(
+        ["(not set)", "California", "United States"],
+        ["Northern America", "Americas"],
+        "en-us",
+        &USD,
+        3,
+    ),
+    place(["Tokyo", "Tokyo", "Japan"], ["Eastern Asia", "Asia"], "ja-jp", &JPY, 4),
 ];
 
 impl Currency {

@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use super::event::{Event, Name, Visit};
 use super::file::ExportWriter;
 use super::random::Random;
 use super::rows;
 use super::table::Table;
 use super::user::{HORIZON_DAYS, Person, Planned, Stream, VISIT_MAX, plan};
-use super::visit::{Event, Name, Visit, refund, simulate};
+use super::visit::{refund, simulate};
 use super::{GenerateReport, World};
-use crate::{BATCH_ROWS_DEFAULT, Format, IngestError};
+use crate::{Format, IngestError};
 
 /// Events that are held and put in order together: bounds the memory of a day.
 const CHUNK_EVENTS: usize = 20_000;
+/// Rows of a batch: few enough that its columns stay in the processor cache until they are written.
+const BATCH_ROWS: usize = 2048;
 /// Of a thousand rows, how many are written twice.
 const DUPLICATES: u64 = 6;
 /// Of a thousand rows, how many arrive after all others of the day.
@@ -193,7 +196,7 @@ impl DayFile {
 
     fn add(&mut self, visit: &Visit, event: &Event) -> Result<(), IngestError> {
         rows::add(&mut self.table, &self.rows, visit, event);
-        if self.table.rows() >= BATCH_ROWS_DEFAULT { self.write_table() } else { Ok(()) }
+        if self.table.rows() >= BATCH_ROWS { self.write_table() } else { Ok(()) }
     }
 
     fn write_table(&mut self) -> Result<(), IngestError> {

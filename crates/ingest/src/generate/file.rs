@@ -34,7 +34,7 @@ pub(super) struct ExportWriter {
 enum Sink {
     Parquet(Box<ArrowWriter<BufWriter<File>>>),
     Text(BufWriter<File>),
-    Gzip(GzEncoder<BufWriter<File>>),
+    Gzip(Box<GzEncoder<BufWriter<File>>>),
 }
 
 impl ExportWriter {
@@ -46,7 +46,9 @@ impl ExportWriter {
         let sink = match format {
             Format::Parquet => Sink::Parquet(Box::new(parquet_writer(file)?)),
             Format::Ndjson { gzip: false } => Sink::Text(file),
-            Format::Ndjson { gzip: true } => Sink::Gzip(GzEncoder::new(file, Compression::fast())),
+            Format::Ndjson { gzip: true } => {
+                Sink::Gzip(Box::new(GzEncoder::new(file, Compression::fast())))
+            }
         };
         Ok(Self { path, partial, sink, text: Vec::new() })
     }

@@ -5,11 +5,12 @@
 //! within the horizon whether a visit or a refund of theirs falls on the day. Memory holds one chunk
 //! of visits per thread, days run in parallel, a session over midnight has its rows in both files.
 //!
-//! `user` plans, `visit` simulates, `day` orders, `rows` and `table` make columns, `file` writes.
+//! `user` plans, `visit` simulates `event`s, `day` orders, `rows` and `table` make columns, `file` writes.
 
 mod calendar;
 mod catalog;
 mod day;
+mod event;
 mod file;
 mod random;
 mod rows;

@@ -2,8 +2,8 @@
 
 use super::calendar::SECOND;
 use super::catalog::{Currency, DEVICES, DIRECT, PLACES, PRODUCTS, Product, TRAFFIC, Tag};
+use super::event::{Event, HOST, Name, Order, Page, Visit};
 use super::table::{Item, Param, Property, Row, Table};
-use super::visit::{Event, HOST, Name, Order, Page, Visit};
 
 /// Data stream of the invented shop.
 const STREAM_ID: &str = "3141592653";

@@ -81,7 +81,7 @@ fn evaluate(run: &Run<'_>, test: &UnitTest) -> Result<Vec<String>> {
     for (id, (name, schema)) in &schemas {
         if let Some(rows) = given.get(id.as_str()) {
             let batch = rows_as(&session, rows, schema)?;
-            session.add_batches(name, Arc::clone(schema), vec![batch])?;
+            session.add_batches(name, batch.schema(), vec![batch])?;
         } else if *id != node.unique_id {
             session.add_slot(name, Arc::clone(schema))?;
         }

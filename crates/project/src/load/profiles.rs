@@ -109,7 +109,7 @@ fn threads(
         (None, None) => Some(THREADS_DEFAULT),
     };
     let at = output.value.get("threads").unwrap_or(&output.value);
-    threads.map(|one| one.max(1)).ok_or_else(|| at.wrong("threads", "a whole number"))
+    threads.ok_or_else(|| at.wrong("threads", "a whole number"))
 }
 
 fn pick<'a>(

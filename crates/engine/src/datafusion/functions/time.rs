@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, TimestampMicrosecondArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDate, Offset, TimeZone};
 use chrono_tz::Tz;
 use datafusion::common::{Result, exec_err};
@@ -114,7 +114,7 @@ impl ScalarUDFImpl for LocalTime {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let input = args.args[0].to_array(args.number_rows)?;
         let result: ArrayRef = match self.kind {
-            Kind::UtcTimestamp => Arc::new(TimestampMicrosecondArray::from(instants(&input)?.into_data())),
+            Kind::UtcTimestamp => Arc::new(instants(&input)?.reinterpret_cast::<TimestampMicrosecondType>()),
             Kind::LocalTimestamp => {
                 let mut offsets = Offsets::new(self.zone(&args)?);
                 let local = instants(&input)?;
@@ -156,7 +156,7 @@ fn instants(array: &ArrayRef) -> Result<Int64Array> {
         }
         _ => cast(array, &DataType::Int64)?,
     };
-    Ok(micros.as_primitive::<Int64Type>().reinterpret_cast::<Int64Type>())
+    Ok(micros.as_primitive::<Int64Type>().clone())
 }
 
 #[cfg(test)]

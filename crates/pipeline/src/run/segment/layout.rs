@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use clicktrail_engine::datafusion::{Plan, Session};
 use clicktrail_engine::delta::Snapshot;
 use clicktrail_project::Node;
@@ -31,6 +31,7 @@ pub(super) struct Member<'a> {
     pub(super) name: String,
     /// The SQL to run: the model's own, reduced to the columns that are needed.
     pub(super) sql: String,
+    /// Columns of the model as its author wrote it.
     pub(super) schema: SchemaRef,
     /// Rows pass through to later members and are not kept.
     pub(super) passing: bool,
@@ -50,11 +51,6 @@ pub(super) struct Input {
     pub(super) columns: Vec<String>,
 }
 
-impl Input {
-    pub(super) fn schema(&self) -> SchemaRef {
-        pick(&self.snapshot.schema, &self.columns)
-    }
-}
 
 /// Whether the members can be computed by the key.
 pub(super) enum Planned<'a> {
@@ -65,18 +61,14 @@ pub(super) enum Planned<'a> {
     Wrong(String, PipelineError),
 }
 
-/// The columns of `schema` named, in its order.
-pub(super) fn pick(schema: &SchemaRef, columns: &[String]) -> SchemaRef {
-    Arc::new(Schema::new(
-        schema.fields().iter().filter(|field| columns.contains(field.name())).cloned().collect::<Vec<_>>(),
-    ))
-}
-
 pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result<Planned<'a>> {
     let catalog = run.catalog;
     let session = run.engine.single_threaded_session()?;
     let inside: BTreeSet<String> = members.iter().map(|node| node.unique_id.clone()).collect();
-    let (keyed, shared) = inputs(run, key, members, &inside)?;
+    let (keyed, shared) = match inputs(run, key, members, &inside) {
+        Ok(tables) => tables,
+        Err((id, error)) => return Ok(Planned::Wrong(id, error)),
+    };
     let feeds: BTreeSet<String> = members.iter().flat_map(|node| catalog.feed_inputs(&node.unique_id)).collect();
     register(run, &session, &keyed, &shared, &feeds, members, &inside)?;
     let has_key = |name: &str| {
@@ -123,15 +115,21 @@ pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result
 type Tables = BTreeMap<String, Snapshot>;
 
 /// Tables outside the segment: those with the key, those without.
-fn inputs(run: &Run<'_>, key: &str, members: &[&Node], inside: &BTreeSet<String>) -> Result<(Tables, Tables)> {
+fn inputs(
+    run: &Run<'_>,
+    key: &str,
+    members: &[&Node],
+    inside: &BTreeSet<String>,
+) -> Result<(Tables, Tables), (String, PipelineError)> {
     let (mut keyed, mut shared) = (Tables::new(), Tables::new());
     for node in members {
         for (name, input) in outside(run.catalog, &node.unique_id, inside) {
-            let Some(snapshot) = run.catalog.warehouse.snapshot(&name)? else {
-                return Err(PipelineError::Setting {
+            let at_node = |error| (node.unique_id.clone(), error);
+            let Some(snapshot) = run.catalog.warehouse.snapshot(&name).map_err(at_node)? else {
+                return Err(at_node(PipelineError::Setting {
                     message: format!("`{}` reads `{}`, which has not been built yet", node.name, input.name),
                     hint: Some(format!("run `clicktrail build --select +{}`", node.name)),
-                });
+                }));
             };
             let has_key = snapshot.schema.column_with_name(key).is_some();
             if has_key { &mut keyed } else { &mut shared }.insert(name, snapshot);
@@ -219,6 +217,7 @@ fn reduce<'a>(
     let names: BTreeSet<String> = planned.iter().map(|(node, _, _)| node.alias.clone()).collect();
     for (node, sql, plan) in planned.into_iter().rev() {
         let passing = passes_through(node);
+        let schema = plan.schema();
         let needed = needs.get(&node.alias).cloned().unwrap_or_default();
         if passing && needed.is_empty() {
             // A view that no member reads has nothing to do here.
@@ -253,7 +252,7 @@ fn reduce<'a>(
         members.push(Member {
             node,
             name: node.alias.clone(),
-            schema: plan.schema(),
+            schema,
             sql,
             passing,
             is_read: !needed.is_empty(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use clicktrail_engine::datafusion::{Plan, Session, Slot};
 use clicktrail_engine::delta::{DataFile, Removal, Snapshot, TableWriter, WriterSettings, stored_schema};
@@ -246,7 +246,7 @@ impl Worker {
         }
         for input in &layout.keyed {
             session.add_table(&stored(&input.name), &input.snapshot)?;
-            slots.insert(input.name.clone(), session.add_slot(&input.name, input.schema())?);
+            slots.insert(input.name.clone(), session.add_slot(&input.name, Arc::clone(&input.snapshot.schema))?);
         }
         slots.insert(KEYS.to_owned(), session.add_slot(KEYS, keys_schema())?);
         let nodes: Vec<_> = layout.members.iter().map(|member| member.node).collect();
@@ -262,9 +262,8 @@ impl Worker {
                 let columns: Vec<String> = cluster.iter().map(|column| quoted(column)).collect();
                 format!("select * from (\n{}\n) order by {}", member.sql, columns.join(", "))
             };
-            let plan = session.plan(&sql)?;
-            slots.insert(member.name.clone(), session.add_slot(&member.name, plan.schema())?);
-            plans.push(plan);
+            plans.push(plan_member(&session, layout, &feeds, &sql)?);
+            slots.insert(member.name.clone(), session.add_slot(&member.name, Arc::clone(&member.schema))?);
             writers.push(if member.passing { None } else { Some(writer(shared, member)?) });
         }
         Ok(Self { session, slots, feeds, plans, writers })
@@ -314,8 +313,7 @@ impl Worker {
                 .schema
                 .field_with_name(key)
                 .map_or(DataType::Utf8View, |field| field.data_type().clone());
-            let columns: Vec<String> =
-                input.schema().fields().iter().map(|field| quoted(field.name())).collect();
+            let columns: Vec<String> = input.columns.iter().map(|column| quoted(column)).collect();
             let sql = format!(
                 "select {} from {} {}",
                 columns.join(", "),
@@ -325,7 +323,7 @@ impl Worker {
             let plan = self.session.plan(&sql)?;
             let mut batches = Vec::new();
             self.session.run(&plan, &mut |batch| {
-                batches.push(batch);
+                batches.push(compact(&batch));
                 Ok(())
             })?;
             self.slots[&input.name].set(batches);
@@ -343,7 +341,9 @@ impl Worker {
                 }
             }
             let start = shared.run.clock.seconds();
-            if let Err(error) = self.member(index, member) {
+            // A fault of ours in one model must not take the others, or the run's results, with it.
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.member(index, member)));
+            if let Err(error) = outcome.unwrap_or_else(|panic| Err(panicked(&panic))) {
                 fail(shared, &member.name, error);
             }
             let spent = shared.run.clock.seconds() - start;
@@ -364,7 +364,7 @@ impl Worker {
                 writer.write(&batch)?;
             }
             if member.is_read {
-                kept.push(batch);
+                kept.push(compact(&batch));
             }
             Ok(())
         })?;
@@ -373,6 +373,49 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// Plans a member over feeds reduced to the leaves that are read; SQL that merely names another leaf, in a
+/// column that nobody uses, gets whole feeds instead.
+fn plan_member(
+    session: &Session,
+    layout: &Layout<'_>,
+    feeds: &BTreeMap<String, Arc<ExportFeed>>,
+    sql: &str,
+) -> Result<Plan> {
+    match session.plan(sql) {
+        Ok(plan) => Ok(plan),
+        Err(error) if layout.feeds.is_empty() => Err(error.into()),
+        Err(_) => {
+            for (name, feed) in feeds {
+                session.add_feed(name, Arc::clone(feed) as _, None)?;
+            }
+            Ok(session.plan(sql)?)
+        }
+    }
+}
+
+/// Copies the texts of a batch together: as they come, they are views into buffers of many other rows, which
+/// would all stay in memory, and be counted again and again by sorts.
+fn compact(batch: &RecordBatch) -> RecordBatch {
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| match column.as_string_view_opt() {
+            Some(texts) => Arc::new(texts.gc()) as ArrayRef,
+            None => Arc::clone(column),
+        })
+        .collect();
+    RecordBatch::try_new(batch.schema(), columns).unwrap_or_else(|_| batch.clone())
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> PipelineError {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    clicktrail_engine::EngineError::Internal(format!("a fault of Clicktrail: {text}")).into()
 }
 
 fn fail(shared: &Shared<'_, '_>, name: &str, error: PipelineError) {
