@@ -63,7 +63,8 @@ pub enum Kind {
 /// One file of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExportFile {
-    /// Where it is; starts with the `base_dir` given to [`discover`] unless the pattern was absolute.
+    /// Where it is; starts with the `base_dir` given to [`discover`] unless the pattern was
+    /// absolute.
     pub path: PathBuf,
     /// Its encoding.
     pub format: Format,
@@ -143,8 +144,8 @@ impl ExportFile {
 /// `events_*` also matches intraday files: [`ExportFile::kind`] tells them apart.
 ///
 /// # Errors
-/// [`IngestError::NoFiles`] for the first pattern that finds nothing, with the nearest existing entry;
-/// [`IngestError::BadPattern`] and [`IngestError::Read`] as their names say.
+/// [`IngestError::NoFiles`] for the first pattern that finds nothing, with the nearest existing
+/// entry; [`IngestError::BadPattern`] and [`IngestError::Read`] as their names say.
 pub fn discover(patterns: &[String], base_dir: &Path) -> Result<Vec<ExportFile>, IngestError> {
     // Keyed by the real path, so that `a`, `./a` and a link to it are one file.
     let mut found: BTreeMap<PathBuf, ExportFile> = BTreeMap::new();
@@ -170,8 +171,8 @@ pub fn discover(patterns: &[String], base_dir: &Path) -> Result<Vec<ExportFile>,
     Ok(files)
 }
 
-/// Adds `path`, or what a folder holds. A file `named` by the caller must have a known ending, a file
-/// that a folder or a glob brings along without one is passed over.
+/// Adds `path`, or what a folder holds. A file `named` by the caller must have a known ending, a
+/// file that a folder or a glob brings along without one is passed over.
 fn gather(path: &Path, into: &mut Vec<PathBuf>, named: bool) -> Result<(), IngestError> {
     if !path.is_dir() {
         if named || Format::of(&file_name(path)).is_some() {

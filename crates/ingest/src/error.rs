@@ -105,7 +105,10 @@ pub enum IngestError {
         path: PathBuf,
     },
     /// A gzip stream that is cut off or damaged.
-    #[error("{} is truncated or damaged after line {line}, byte {byte} of its text: {source}", path.display())]
+    #[error(
+        "{} is truncated or damaged after line {line}, byte {byte} of its text: {source}",
+        path.display()
+    )]
     Gzip {
         /// The file.
         path: PathBuf,
@@ -118,7 +121,10 @@ pub enum IngestError {
         source: std::io::Error,
     },
     /// More unreadable rows than the limit allows.
-    #[error("unreadable rows: {seen} seen, {limit} allowed; first {}:{line}: {reason}", file.display())]
+    #[error(
+        "unreadable rows: {seen} seen, {limit} allowed; first {}:{line}: {reason}",
+        file.display()
+    )]
     TooManyBadRows {
         /// Rows rejected up to now.
         seen: u64,
@@ -214,7 +220,8 @@ impl IngestError {
             Self::Read { path, source } => Some(read_hint(path, source.kind())),
             Self::EmptyFile { .. } => Some("export that day again, or remove the file".to_owned()),
             Self::NotParquet { path } => Some(format!(
-                "export that day again as Parquet, or rename `{}` to its real ending (.ndjson, .ndjson.gz)",
+                "export that day again as Parquet, or rename `{}` to its real ending \
+                 (.ndjson, .ndjson.gz)",
                 name(path)
             )),
             Self::CorruptParquet { .. } | Self::Gzip { .. } => {

@@ -1,4 +1,5 @@
-//! Bytes to events: reads GA4 BigQuery export files as Arrow record batches, and writes demo exports.
+//! Bytes to events: reads GA4 BigQuery export files as Arrow record batches, and writes demo
+//! exports.
 //!
 //! | stage | in → out |
 //! |---|---|
@@ -8,8 +9,9 @@
 //! | [`Rejects`] | rows that could not be read, kept or turned into an error |
 //! | [`generate`] | settings + seed → a folder of export files |
 //!
-//! Every batch has the canonical schema ([`schema::events`], or [`schema::project`] of it), whatever the
-//! age or origin of the file: columns are matched by name at every level, missing ones are null.
+//! Every batch has the canonical schema ([`schema::events`], or [`schema::project`] of it),
+//! whatever the age or origin of the file: columns are matched by name at every level, missing ones
+//! are null.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -26,10 +26,10 @@ pub fn events() -> SchemaRef {
 
 /// The canonical schema reduced to `paths`.
 ///
-/// A path is a dotted name such as `event_date`, `device.category` or `items.item_params.key`; lists
-/// are walked through without naming their element. A path to a struct or list takes all of its
-/// leaves; a path to a leaf keeps just that leaf within its structs. Overlapping paths unite. The
-/// order of the result is canonical at every level, whatever the order of `paths`.
+/// A path is a dotted name such as `event_date`, `device.category` or `items.item_params.key`;
+/// lists are walked through without naming their element. A path to a struct or list takes all of
+/// its leaves; a path to a leaf keeps just that leaf within its structs. Overlapping paths unite.
+/// The order of the result is canonical at every level, whatever the order of `paths`.
 ///
 /// # Errors
 /// [`IngestError::UnknownColumn`] with the nearest known path.

@@ -13,8 +13,8 @@ pub(super) const DAY: i64 = 86_400 * SECOND;
 
 /// Arrivals by weekday, Monday first: shops sell most early in the week.
 const WEEKDAYS: [u64; 7] = [108, 110, 106, 103, 97, 84, 92];
-/// Of a thousand sessions, those that start in the day's last five minutes beyond the usual number, so
-/// that every export of some size has sessions over midnight.
+/// Of a thousand sessions, those that start in the day's last five minutes beyond the usual number,
+/// so that every export of some size has sessions over midnight.
 const LAST_MINUTES: u64 = 8;
 /// Sessions by local hour.
 const HOURS: [u32; 24] =

@@ -1,11 +1,13 @@
 //! Seeded demo exports: realistic GA4 rows in exact export shape, one file per day.
 //!
-//! A visitor follows from (seed, index, day of arrival) alone, and arrival days own ranges of indexes.
-//! The file of a day is therefore made without the days before it: it asks every visitor who arrived
-//! within the horizon whether a visit or a refund of theirs falls on the day. Memory holds one chunk
-//! of visits per thread, days run in parallel, a session over midnight has its rows in both files.
+//! A visitor follows from (seed, index, day of arrival) alone, and arrival days own ranges of
+//! indexes. The file of a day is therefore made without the days before it: it asks every visitor
+//! who arrived within the horizon whether a visit or a refund of theirs falls on the day. Memory
+//! holds one chunk of visits per thread, days run in parallel, a session over midnight has its rows
+//! in both files.
 //!
-//! `user` plans, `visit` simulates `event`s, `day` orders, `rows` and `table` make columns, `file` writes.
+//! `user` plans, `visit` simulates `event`s, `day` orders, `rows` and `table` make columns, `file`
+//! writes.
 
 mod calendar;
 mod catalog;
@@ -15,6 +17,7 @@ mod file;
 mod random;
 mod rows;
 mod table;
+mod traffic;
 mod user;
 mod visit;
 
@@ -33,7 +36,8 @@ use crate::{Format, IngestError};
 
 /// Seed when the caller sets none.
 pub const SEED_DEFAULT: u64 = 1;
-/// Days when the caller sets none: long enough for a 30-day lookback to be complete for half of them.
+/// Days when the caller sets none: long enough for a 30-day lookback to be complete for half of
+/// them.
 pub const DAYS_DEFAULT: u32 = 60;
 /// Events when the caller sets none: a second or two of work, a few hundred conversions.
 pub const EVENTS_DEFAULT: u64 = 200_000;

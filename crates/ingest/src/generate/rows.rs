@@ -1,9 +1,10 @@
 //! One event of a visit to one row of the export.
 
 use super::calendar::SECOND;
-use super::catalog::{Currency, DEVICES, DIRECT, PLACES, PRODUCTS, Product, TRAFFIC, Tag};
+use super::catalog::{Currency, DEVICES, PLACES, PRODUCTS, Product};
 use super::event::{Event, HOST, Name, Order, Page, Visit};
 use super::table::{Item, Param, Property, Row, Table};
+use super::traffic::{DIRECT, TRAFFIC, Tag};
 
 /// Data stream of the invented shop.
 const STREAM_ID: &str = "3141592653";

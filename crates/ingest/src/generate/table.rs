@@ -110,7 +110,8 @@ leaves! {
         CrossSource "session_traffic_source_last_click.cross_channel_campaign.source"
         CrossMedium "session_traffic_source_last_click.cross_channel_campaign.medium"
         CrossGroup "session_traffic_source_last_click.cross_channel_campaign.default_channel_group"
-        CrossPrimary "session_traffic_source_last_click.cross_channel_campaign.primary_channel_group"
+        CrossPrimary
+            "session_traffic_source_last_click.cross_channel_campaign.primary_channel_group"
     }
 
     /// Leaves of `event_params`.
@@ -288,8 +289,8 @@ impl Table {
     }
 }
 
-/// The canonical schema with the nullability that BigQuery writes: repeated fields and their elements
-/// are required, all others optional.
+/// The canonical schema with the nullability that BigQuery writes: repeated fields and their
+/// elements are required, all others optional.
 pub(super) fn physical_schema() -> SchemaRef {
     Arc::new(Schema::new(physical(schema::events().fields())))
 }

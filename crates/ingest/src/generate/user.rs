@@ -3,14 +3,16 @@
 
 use super::World;
 use super::calendar::{DAY, SECOND};
-use super::catalog::{DEVICES, DIRECT, PLACES, TRAFFIC};
+use super::catalog::{DEVICES, PLACES};
 use super::random::Random;
+use super::traffic::{DIRECT, TRAFFIC};
 
 /// Days after the first visit in which a visitor may come back.
 const LIFE_DAYS: i64 = 34;
 /// Days after a purchase in which it may be refunded.
 const REFUND_DAYS: i64 = 10;
-/// Days after the first visit in which a visitor may have events, clock changes and midnight included.
+/// Days after the first visit in which a visitor may have events, clock changes and midnight
+/// included.
 pub(super) const HORIZON_DAYS: u32 = (LIFE_DAYS + REFUND_DAYS) as u32 + 2;
 /// Longest visit: simulation stops there, so that a day needs to look back no further.
 pub(super) const VISIT_MAX: i64 = 2 * 3600 * SECOND;

@@ -2,9 +2,10 @@
 
 use super::World;
 use super::calendar::SECOND;
-use super::catalog::{DIRECT, PAYMENT, PRODUCTS, TRAFFIC, Tag};
+use super::catalog::PRODUCTS;
 use super::event::{Event, HOST, Name, Order, Page, Visit};
 use super::random::Random;
+use super::traffic::{DIRECT, PAYMENT, TRAFFIC, Tag};
 use super::user::{Outcome, Person, Planned, Stream, VISIT_MAX};
 
 /// Simulates a planned visit; its last event is at most [`VISIT_MAX`] after its start.

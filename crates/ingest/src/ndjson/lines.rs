@@ -5,8 +5,8 @@ use std::io::{self, Read};
 /// Bytes asked of the source at a time.
 const CHUNK_BYTES: usize = 1 << 18;
 
-/// Longest line that is read: several times the largest event GA4 can collect (200 items), and short
-/// enough that a file of another kind cannot fill the memory.
+/// Longest line that is read: several times the largest event GA4 can collect (200 items), and
+/// short enough that a file of another kind cannot fill the memory.
 pub(super) const LINE_BYTES_MAX: usize = 32 << 20;
 
 /// Bytes of an overlong line that are kept, for the reject.

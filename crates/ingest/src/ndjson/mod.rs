@@ -1,7 +1,7 @@
 //! NDJSON export files: reading, and writing rows in the shape BigQuery extracts.
 //!
-//! `lines` splits bytes, `decode` parses a line straight into the builders of `column`, and a bad line
-//! leaves a row behind that is filtered out when its batch is finished.
+//! `lines` splits bytes, `decode` parses a line straight into the builders of `column`, and a bad
+//! line leaves a row behind that is filtered out when its batch is finished.
 
 mod decode;
 mod lines;

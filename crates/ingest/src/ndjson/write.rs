@@ -4,7 +4,8 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Fields, Float64Type, Int64Type};
 
 /// Writes the rows of `batch` to `out` in the shape of a BigQuery extract: INT64 as strings, null
-/// fields omitted, an empty repeated field as `[]`, a struct of nulls as `{}`; `<`, `>` and `&` escaped.
+/// fields omitted, an empty repeated field as `[]`, a struct of nulls as `{}`; `<`, `>` and `&`
+/// escaped.
 ///
 /// Columns of other types than the canonical ones are left out.
 pub fn write_rows(batch: &RecordBatch, out: &mut Vec<u8>) {

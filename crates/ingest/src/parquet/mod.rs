@@ -163,8 +163,8 @@ impl From<ArrowError> for DecodeError {
 
 /// Runs a decoding step; its errors come back naming the file.
 ///
-/// The decoder panics on some damaged bytes (found by flipping bits); those panics become errors too.
-/// What it worked on must not be used again.
+/// The decoder panics on some damaged bytes (found by flipping bits); those panics become errors
+/// too. What it worked on must not be used again.
 fn guard<T>(
     path: &Path,
     decode: impl FnOnce() -> Result<T, DecodeError>,

@@ -19,8 +19,8 @@ pub(super) struct Selection {
 
 /// Matches the file's columns with the wanted ones, by name at every level.
 ///
-/// A struct or list of which no wanted leaf exists still has its first leaf decoded, so that its nulls
-/// and lengths are the same under every projection.
+/// A struct or list of which no wanted leaf exists still has its first leaf decoded, so that its
+/// nulls and lengths are the same under every projection.
 pub(super) fn select(file: &SchemaDescriptor, found: &Schema, wanted: &Schema) -> Selection {
     let mut walk = Walk { file, next_leaf: 0, leaves: Vec::new() };
     let fields = walk.fields(found.fields(), Some(wanted.fields()));

@@ -86,7 +86,9 @@ proptest! {
     }
 
     #[test]
-    fn json_of_any_shape(text in "(\\{|\\}|\\[|\\]|,|:|\"event_params\"|\"items\"|\"key\"|\"value\"|null|1){0,40}") {
+    fn json_of_any_shape(
+        text in "(\\{|\\}|\\[|\\]|,|:|\"event_params\"|\"items\"|\"key\"|\"value\"|null|1){0,40}",
+    ) {
         survives("rows.ndjson", text.as_bytes());
         let row = format!("{{\"event_name\":\"e\",\"event_timestamp\":1,\"items\":[{{{text}}}]}}");
         survives("rows.ndjson", row.as_bytes());

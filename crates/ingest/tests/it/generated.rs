@@ -227,7 +227,8 @@ proptest! {
 
     #[test]
     fn any_settings_give_equal_files_again(
-        seed in any::<u64>(), days in 1_u32..5, events in 0_u64..800, zone in 0_usize..4, year in 1971..2200,
+        seed in any::<u64>(), days in 1_u32..5, events in 0_u64..800,
+        zone in 0_usize..4, year in 1971..2200,
     ) {
         let zones = [Tz::UTC, Tz::America__Sao_Paulo, Tz::Asia__Tokyo, Tz::Africa__Cairo];
         let settings = GenerateSettings {
