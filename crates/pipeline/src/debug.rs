@@ -126,8 +126,11 @@ fn of_target(target: &Target) -> Vec<Check> {
     let adapter = target.adapter.as_str();
     let how = match target.adapter {
         Adapter::Clicktrail => match target.threads {
-            1 => "embedded engine, 1 thread".to_owned(),
-            threads => format!("embedded engine, {threads} threads"),
+            0 => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                format!("embedded engine, {} (all cores)", counted(cores, "thread", "threads"))
+            }
+            some => format!("embedded engine, {}", counted(some, "thread", "threads")),
         },
         _ => format!("{adapter}: `clicktrail compile` writes its SQL, dbt runs it"),
     };

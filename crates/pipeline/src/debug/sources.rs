@@ -11,6 +11,7 @@ use clicktrail_project::{Project, Source};
 use serde_json::{Map, Value};
 
 use super::{bad, counted, good, refused};
+use crate::error::PipelineError;
 use crate::feeds::Feeds;
 use crate::problem::nearest;
 use crate::workspace::Check;
@@ -57,7 +58,7 @@ pub(super) fn checks(mut project: Project) -> Vec<Check> {
         };
         project.vars = only(&vars, var);
         let check = match Feeds::find(&project) {
-            Err(error) => refused(subject, &error, &format!("correct the var `{var}`")),
+            Err(error) => wrong_pattern(subject, &error, var),
             Ok(feeds) if feeds.files(name).is_empty() => no_files(subject, var, &vars),
             Ok(feeds) => {
                 files += feeds.files(name).len();
@@ -86,6 +87,14 @@ fn unreadable(subject: String) -> Check {
     let names: Vec<String> = VARS.iter().map(|(name, _)| format!("`{name}`")).collect();
     let fix = format!("it reads {}; load other data as a seed", names.join(", "));
     bad(subject, "has no rows that the embedded engine can read", fix)
+}
+
+fn wrong_pattern(subject: String, error: &PipelineError, var: &str) -> Check {
+    let mut check = refused(subject, error, "correct it in dbt_project.yml or by `--vars`");
+    if !check.found.contains(var) {
+        check.found.push_str(&format!(" (var `{var}`)"));
+    }
+    check
 }
 
 /// A source without files is fine, unless its var is misspelled.

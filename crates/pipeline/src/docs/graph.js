@@ -2,7 +2,7 @@
 // The graph's shape: layers by longest path, few crossings, straight lines where there is room.
 // Knows nothing of the page; `layout` gives cells with places and edges with their bends.
 
-const GAP = { x: 56, y: 16, bend: 12, margin: 8 };
+const GAP = { x: 40, y: 16, bend: 12, margin: 8 };
 
 // Layer of each id: one more than its furthest parent; roots stand right before their first child.
 function layers(ids, parents, children) {

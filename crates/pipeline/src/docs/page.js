@@ -51,6 +51,9 @@ function mark(node) {
   return el('span', { class: `mark ${tone}` }, `${sign} ${status ?? 'not run'}${more}`);
 }
 
+// A description; what stands between backticks is code.
+const prose = (text) => text.split('`').map((part, i) => (i % 2 ? el('code', {}, part) : part));
+
 // One sign for a node's tests in the graph: the worst of them, and how many.
 function testSign(node) {
   const tests = testsOf(node).filter((test) => test.result);
@@ -118,7 +121,7 @@ function draw() {
 }
 
 // As large as the page is wide, but never too small to read.
-const fitting = () => Math.min(1, Math.max(0.55, ($('scroll').clientWidth - 24) / natural.width));
+const fitting = () => Math.min(1, Math.max(0.8, ($('scroll').clientWidth - 24) / natural.width));
 
 function zoom(to) {
   scale = Math.min(2, Math.max(0.25, to));

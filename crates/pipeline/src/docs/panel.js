@@ -4,7 +4,15 @@
 const list = (items) => el('ul', { class: 'plain' }, ...items.map((item) => el('li', {}, ...[item].flat())));
 const section = (title, ...content) => [el('h3', {}, title), ...content];
 const fact = (value, label) => el('span', {}, label ? `${label} ` : '', el('b', {}, value));
-const plain = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
+
+// A test's arguments in one line.
+function argumentsOf(test) {
+  const plain = (value) => {
+    if (Array.isArray(value)) return value.map(plain).join(', ');
+    return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  };
+  return Object.entries(test.arguments ?? {}).map(([name, value]) => `${name}: ${plain(value)}`).join('; ');
+}
 
 function facts(node) {
   const place = node.line > 1 ? `${node.file}:${node.line}` : node.file;
@@ -31,10 +39,10 @@ function relatives(node) {
 }
 
 function testLine(test) {
-  const words = test.arguments && Object.keys(test.arguments).length
-    ? Object.entries(test.arguments).map(([name, value]) => `${name}: ${plain(value.values ?? value)}`).join(', ') : '';
   const label = test.kind === 'test' && test.made !== 'singular' ? test.made : test.name;
-  return [mark(test), ' ', link(test.id, label), words ? ` ${clip(words, 90)}` : ''];
+  const words = test.kind === 'unit_test' ? 'unit test' : argumentsOf(test);
+  const more = words ? el('span', { class: 'words' }, ` ${clip(words, 90)}`) : null;
+  return [mark(test), ' ', link(test.id, label), more];
 }
 
 function columnTable(node) {
@@ -44,9 +52,9 @@ function columnTable(node) {
     const own = tests.filter((test) => test.column?.toLowerCase() === column.name.toLowerCase());
     return el('tr', {},
       el('td', { class: 'name' }, el('code', {}, column.name)),
-      el('td', { class: 'type', title: column.type }, el('code', {}, clip(column.type ?? '', 60)),
+      el('td', { class: 'type', title: column.type }, el('code', {}, clip(column.type ?? '', 160)),
         column.missing ? el('span', { class: 'mark warn' }, '⚠ not in the relation') : null),
-      el('td', { class: 'words' }, column.description),
+      el('td', { class: 'words' }, ...prose(column.description)),
       el('td', {}, own.length ? list(own.map(testLine)) : ''));
   };
   const head = ['Column', 'Type', 'Description', 'Data tests'].map((title) => el('th', { scope: 'col' }, title));
@@ -68,15 +76,18 @@ function code(title, text) {
 function details(node) {
   const { result } = node;
   const words = result?.message && !['pass', 'success'].includes(result.status) ? result.message : null;
-  const ran = result ? `Last result ${result.at?.slice(0, 19).replace('T', ' ') ?? ''} UTC, ${Number(result.seconds ?? 0).toFixed(2)} s` : '';
+  const at = result?.at?.slice(0, 19).replace('T', ' ');
+  const ran = at ? `Last result: ${at} UTC, ${Number(result.seconds ?? 0).toFixed(2)} s` : '';
+  const args = argumentsOf(node);
   const table = columnTable(node);
-  const sql = [code('SQL as written', node.raw), code('Compiled SQL', node.compiled), code('Rows given and expected', node.rows_given)];
+  const sql = [code('SQL as written', node.raw), code('Compiled SQL', node.compiled),
+    code('Rows given and expected', node.rows_given)];
   return [
     el('h2', {}, node.name), facts(node),
     node.fault ? el('p', { class: 'fault' }, node.fault) : null,
     words ? el('p', { class: 'text' }, words) : null,
-    node.description ? el('p', { class: 'text' }, node.description) : null,
-    node.arguments && Object.keys(node.arguments).length ? el('p', { class: 'text' }, testLine(node).at(-1)) : null,
+    node.description ? el('p', { class: 'text' }, ...prose(node.description)) : null,
+    args ? el('p', { class: 'text' }, args) : null,
     relatives(node),
     ...(table ? section(count(node.columns.length, 'column'), table) : []),
     ...(isTest(node) ? [] : otherTests(node)),
@@ -85,20 +96,26 @@ function details(node) {
   ];
 }
 
-// Without a node: what there is, and what is not well.
+// Without a node: what is not well, and what there is; the many tests stay folded.
 function overview() {
   const ill = data.nodes.filter((node) => ['bad', 'warn'].includes(markOf(node)[1]) || node.fault);
-  const kinds = [['source', 'Sources'], ['seed', 'Seeds'], ['model', 'Models'], ['test', 'Data tests'], ['unit_test', 'Unit tests']]
-    .map(([kind, title]) => [title, data.nodes.filter((node) => node.kind === kind)]).filter(([, all]) => all.length);
-  const groups = kinds.map(([title, all]) => el('div', {}, el('h3', {}, `${title} (${all.length})`),
-    list(all.map((node) => (node.result || isTest(node) ? [mark(node), ' ', link(node.id)] : [link(node.id)])))));
+  const kinds = [['source', 'Sources'], ['seed', 'Seeds'], ['model', 'Models'], ['test', 'Data tests'],
+    ['unit_test', 'Unit tests']]
+    .map(([kind, title]) => ({ kind, title, all: data.nodes.filter((node) => node.kind === kind) }))
+    .filter(({ all }) => all.length);
+  const entries = (all) => list(all.map((node) =>
+    (node.result || isTest(node) ? [mark(node), ' ', link(node.id)] : link(node.id))));
+  const group = ({ title, all }) => (isTest(all[0])
+    ? el('details', {}, el('summary', {}, `${title} (${all.length})`), el('div', { class: 'fold' }, entries(all)))
+    : el('div', {}, el('h3', {}, `${title} (${all.length})`), entries(all)));
+  const why = (node) => clip(node.fault ?? node.result?.message ?? '', 140);
   return [
     el('h2', {}, data.project),
-    el('p', { class: 'facts' }, fact(data.target, 'target'), fact(data.engine, 'engine'),
-      ...kinds.map(([title, all]) => fact(String(all.length), title.toLowerCase()))),
-    ...(ill.length ? section('Not well', list(ill.map((node) => [mark(node), ' ', link(node.id),
-      ` ${clip(node.fault ?? node.result?.message ?? '', 140)}`]))) : []),
-    el('div', { class: 'lists' }, ...groups),
+    el('p', { class: 'facts' }, fact(data.target, 'target'), fact(data.engine, 'engine')),
+    ...(ill.length ? section('Not well', list(ill.map((node) =>
+      [mark(node), ' ', link(node.id), el('span', { class: 'words' }, ` ${why(node)}`)]))) : []),
+    el('div', { class: 'lists' }, ...kinds.filter(({ all }) => !isTest(all[0])).map(group)),
+    ...kinds.filter(({ all }) => isTest(all[0])).map(group),
   ];
 }
 
@@ -109,6 +126,19 @@ function current() {
     return nodes.get(decodeURIComponent(location.hash.slice(1)));
   } catch {
     return undefined;
+  }
+}
+
+// Brings a node that is out of sight, or at its edge, to the middle of the graph's frame.
+function reveal(cell) {
+  const frame = $('scroll');
+  const [around, own] = [frame.getBoundingClientRect(), cell.group.getBoundingClientRect()];
+  const margin = 24;
+  if (own.left < around.left + margin || own.right > around.right - margin) {
+    frame.scrollLeft += (own.left + own.right - around.left - around.right) / 2;
+  }
+  if (own.top < around.top + margin || own.bottom > around.bottom - margin) {
+    frame.scrollTop += (own.top + own.bottom - around.top - around.bottom) / 2;
   }
 }
 
@@ -125,7 +155,7 @@ function show() {
     }
     if (id === center) {
       rove(cell);
-      cell.group.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+      reveal(cell);
     }
   }
   for (const line of lines) line.path.classList.toggle('near', [line.from, line.to].includes(node?.id));
@@ -138,8 +168,8 @@ $('scroll').addEventListener('keydown', (event) => {
   const cell = neighbour(id, event.key);
   if (!cell) return;
   rove(cell);
-  cell.group.focus();
-  cell.group.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  cell.group.focus({ preventScroll: true });
+  reveal(cell);
 });
 document.addEventListener('keydown', (event) => {
   const typing = event.target === $('select');
