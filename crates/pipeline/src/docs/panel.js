@@ -107,13 +107,13 @@ function overview() {
     (node.result || isTest(node) ? [mark(node), ' ', link(node.id)] : link(node.id))));
   const group = ({ title, all }) => (isTest(all[0])
     ? el('details', {}, el('summary', {}, `${title} (${all.length})`), el('div', { class: 'fold' }, entries(all)))
-    : el('div', {}, el('h3', {}, `${title} (${all.length})`), entries(all)));
+    : el('div', { class: all.length > 8 ? 'long' : null }, el('h3', {}, `${title} (${all.length})`), entries(all)));
   const why = (node) => clip(node.fault ?? node.result?.message ?? '', 140);
   return [
     el('h2', {}, data.project),
     el('p', { class: 'facts' }, fact(data.target, 'target'), fact(data.engine, 'engine')),
     ...(ill.length ? section('Not well', list(ill.map((node) =>
-      [mark(node), ' ', link(node.id), el('span', { class: 'words' }, ` ${why(node)}`)]))) : []),
+      [mark(node), ' ', link(node.id), el('span', { class: 'words' }, ' ', ...prose(why(node)))]))) : []),
     el('div', { class: 'lists' }, ...kinds.filter(({ all }) => !isTest(all[0])).map(group)),
     ...kinds.filter(({ all }) => isTest(all[0])).map(group),
   ];
@@ -205,7 +205,8 @@ window.addEventListener('hashchange', () => {
 
 $('project').textContent = data.project;
 $('names').append(...drawn.map((node) => el('option', { value: node.name })));
-$('footer').textContent = `Generated ${data.generated_at.slice(0, 19).replace('T', ' ')} UTC by Clicktrail ${data.version}.`;
+const generated = data.generated_at.slice(0, 19).replace('T', ' ');
+$('footer').textContent = `Generated ${generated} UTC by Clicktrail ${data.version}.`;
 draw();
 applySelector();
 show();

@@ -33,7 +33,7 @@ pub(super) fn sql_type(data_type: &DataType) -> String {
         DataType::Decimal32(precision, scale)
         | DataType::Decimal64(precision, scale)
         | DataType::Decimal128(precision, scale)
-        | DataType::Decimal256(precision, scale) => format!("decimal({precision}, {scale})"),
+        | DataType::Decimal256(precision, scale) => format!("decimal({precision},{scale})"),
         DataType::Dictionary(_, value) => sql_type(value),
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             format!("{}[]", sql_type(item.data_type()))
@@ -68,6 +68,6 @@ mod tests {
             .into(),
         );
         let list = DataType::List(Arc::new(Field::new("element", item, true)));
-        assert_eq!(sql_type(&list), "struct(key varchar, at timestamp, value decimal(38, 2))[]");
+        assert_eq!(sql_type(&list), "struct(key varchar, at timestamp, value decimal(38,2))[]");
     }
 }
