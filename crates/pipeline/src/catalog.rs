@@ -1,7 +1,6 @@
 //! What SQL can name: the project's relations, and how each becomes readable in a session.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use clicktrail_engine::datafusion::Session;
 use clicktrail_project::{
@@ -233,18 +232,4 @@ fn not_built(node: &Node) -> PipelineError {
         message: format!("`{}` has not been built yet", node.name),
         hint: Some(format!("run `clicktrail build --select +{}`", node.name)),
     }
-}
-
-/// Kept here because every command that reads goes through it: a session with some relations in it.
-pub(crate) fn session_with(
-    engine: &clicktrail_engine::datafusion::Embedded,
-    catalog: &Catalog<'_>,
-    ids: impl IntoIterator<Item = String>,
-) -> Result<Arc<Session>> {
-    let session = engine.session()?;
-    let mut known = BTreeSet::new();
-    for id in ids {
-        catalog.register(&session, &id, &mut known)?;
-    }
-    Ok(Arc::new(session))
 }

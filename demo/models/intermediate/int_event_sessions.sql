@@ -33,10 +33,10 @@ sequenced as (
         lag(events.event_timestamp) over (
             partition by events.person_key, events.stream_id order by {{ total_order('events') }}
         ) as previous_timestamp
-    from {{ ref('int_events') }} as events
-    inner join holes
-        on events.person_key = holes.person_key
-        and coalesce(events.stream_id, '') = coalesce(holes.stream_id, '')
+    from holes
+    inner join {{ ref('int_events') }} as events
+        on holes.person_key = events.person_key
+        and coalesce(holes.stream_id, '') = coalesce(events.stream_id, '')
 
 ),
 

@@ -62,44 +62,73 @@ first_events as (
         {%- for name in firsts %},
         spans.{{ name }}
         {%- endfor %}
-    from events
-    inner join spans on events.person_key = spans.person_key and events.session_key = spans.session_key
+    from spans
+    inner join events on spans.person_key = events.person_key and spans.session_key = events.session_key
     where events.event_timestamp in ({% for name in firsts %}spans.{{ name }}{% if not loop.last %}, {% endif %}{% endfor %})
 
 ),
 
-sessions as (
+{%- set at_start = 'event_timestamp = started_at' %}
+{%- set at_location = 'page_location is not null and event_timestamp = location_at' %}
+{%- set at_click = has_last_click ~ ' and event_timestamp = last_click_at' %}
+{%- set at_page = 'is_page_view and event_timestamp = page_view_at' %}
+{%- set at_param = '(is_page_view or has_params) and event_timestamp = param_at' %}
+
+-- Which event is the first of each kind, by the total order.
+winners as (
 
     select
         person_key,
         session_key,
-        min(stream_id) as stream_id,
-        min(span_session_id) as ga_session_id,
-        max(derived) = 1 as is_derived,
-        min(session_started_at) as session_started_at,
-        max(session_ended_at) as session_ended_at,
-        max(events) as events,
-        cast(max(page_views) as bigint) as page_views,
-        max(engaged) = 1 as is_engaged,
-        min(session_number) as session_number,
-        {%- set at_start = 'event_timestamp = started_at' %}
-        {%- set at_click = has_last_click ~ ' and event_timestamp = last_click_at' %}
-        {%- set at_page = 'is_page_view and event_timestamp = page_view_at' %}
-        {%- set at_param = '(is_page_view or has_params) and event_timestamp = param_at' %}
-        {{ first_by('page_location', order, 'page_location is not null and event_timestamp = location_at') }}
-            as landing_page,
-        {%- for name in ['batch_page_id', 'batch_ordering_id', 'batch_event_index', 'event_key'] %}
-        {{ first_by(name, order, at_start) }} as first_{{ name }},
-        {%- endfor %}
-        {%- for name in ['source', 'medium', 'campaign'] %}
-        {{ first_by('first_user_' ~ name, order, at_start) }} as first_user_{{ name }},
-        {{ first_by('last_click_' ~ name, order, at_click) }} as last_click_{{ name }},
-        {{ first_by('param_' ~ name, order, at_page) }} as page_{{ name }},
-        {{ first_by('param_' ~ name, order, at_param) }} as param_{{ name }},
-        {%- endfor %}
-        {{ first_by('page_view', order, at_param) }} as is_param_on_page
+        {{ first_by('event_key', order, at_start) }} as start_key,
+        {{ first_by('event_key', order, at_location) }} as location_key,
+        {{ first_by('event_key', order, at_click) }} as click_key,
+        {{ first_by('event_key', order, at_page) }} as page_key,
+        {{ first_by('event_key', order, at_param) }} as param_key
     from first_events
     group by person_key, session_key
+
+),
+
+-- What those events say; each key picks the values of one event.
+sessions as (
+
+    select
+        winners.person_key,
+        winners.session_key,
+        min(first_events.stream_id) as stream_id,
+        min(first_events.span_session_id) as ga_session_id,
+        max(first_events.derived) = 1 as is_derived,
+        min(first_events.session_started_at) as session_started_at,
+        max(first_events.session_ended_at) as session_ended_at,
+        max(first_events.events) as events,
+        cast(max(first_events.page_views) as bigint) as page_views,
+        max(first_events.engaged) = 1 as is_engaged,
+        min(first_events.session_number) as session_number,
+        max(case when first_events.event_key = winners.location_key then first_events.page_location end)
+            as landing_page,
+        {%- for name in ['batch_page_id', 'batch_ordering_id', 'batch_event_index'] %}
+        max(case when first_events.event_key = winners.start_key then first_events.{{ name }} end) as first_{{ name }},
+        {%- endfor %}
+        max(winners.start_key) as first_event_key,
+        {%- for name in ['source', 'medium', 'campaign'] %}
+        {%- for record, key in {'first_user_': 'start', 'last_click_': 'click'}.items() %}
+        max(case when first_events.event_key = winners.{{ key }}_key then first_events.{{ record }}{{ name }} end)
+            as {{ record }}{{ name }},
+        {%- endfor %}
+        {%- for key in ['page', 'param'] %}
+        max(case when first_events.event_key = winners.{{ key }}_key then first_events.param_{{ name }} end)
+            as {{ key }}_{{ name }},
+        {%- endfor %}
+        {%- endfor %}
+        max(case when first_events.event_key = winners.param_key then first_events.page_view end) as is_param_on_page
+    from winners
+    inner join first_events
+        on winners.person_key = first_events.person_key and winners.session_key = first_events.session_key
+    where first_events.event_key in (
+        winners.start_key, winners.location_key, winners.click_key, winners.page_key, winners.param_key
+    )
+    group by winners.person_key, winners.session_key
 
 ),
 

@@ -70,11 +70,11 @@ address_times as (
         events.session_key,
         addresses.address,
         min(events.event_timestamp) as shown_at
-    from events
-    inner join addresses
-        on events.person_key = addresses.person_key
-        and events.session_key = addresses.session_key
-        and coalesce(events.page_location, '') = addresses.address
+    from addresses
+    inner join events
+        on addresses.person_key = events.person_key
+        and addresses.session_key = events.session_key
+        and addresses.address = coalesce(events.page_location, '')
     group by events.person_key, events.session_key, addresses.address
 
 ),
@@ -97,112 +97,119 @@ fresh_evidence as (
 ),
 
 -- Of a page the best class counts, and of that its first event [2.2].
-ranked_evidence as (
+candidate_keys as (
 
     select
-        *,
-        row_number() over (
-            partition by person_key, session_key, batch_page_id, page_time, page_address
-            order by evidence_class, {{ total_order() }}
-        ) as evidence_rank
+        person_key,
+        session_key,
+        batch_page_id,
+        page_time,
+        page_address,
+        {{ first_by('event_key', 'evidence_class, ' ~ total_order()) }} as event_key
     from fresh_evidence
+    group by person_key, session_key, batch_page_id, page_time, page_address
 
 ),
 
 candidates as (
 
-    select * from ranked_evidence where evidence_rank = 1
+    select fresh_evidence.*
+    from candidate_keys
+    inner join fresh_evidence
+        on candidate_keys.person_key = fresh_evidence.person_key
+        and candidate_keys.session_key = fresh_evidence.session_key
+        and candidate_keys.event_key = fresh_evidence.event_key
 
 ),
 
 -- A touch stands at the first event of its page, so that a landing page that converts precedes itself [2.5].
-page_events as (
+page_starts as (
 
     select
-        events.person_key,
-        events.session_key,
-        events.event_timestamp,
-        events.batch_page_id,
-        events.batch_ordering_id,
-        events.batch_event_index,
-        events.event_key,
+        candidates.person_key,
+        candidates.session_key,
         candidates.event_key as evidence_event_key,
+        min(events.event_timestamp) as event_timestamp,
+        {%- for name in ['batch_page_id', 'batch_ordering_id', 'batch_event_index'] %}
+        {{ first_by('events.' ~ name, total_order('events')) }} as {{ name }},
+        {%- endfor %}
+        {{ first_by('events.event_key', total_order('events')) }} as event_key
+    from candidates
+    inner join events
+        on candidates.person_key = events.person_key
+        and candidates.session_key = events.session_key
+        and candidates.batch_page_id = events.batch_page_id
+        and candidates.page_time = events.page_time
+        and candidates.page_address = events.page_address
+    group by candidates.person_key, candidates.session_key, candidates.event_key
+
+),
+
+pages as (
+
+    select
+        page_starts.*,
         candidates.source,
         candidates.medium,
         candidates.campaign,
         candidates.click_id,
         candidates.evidence_class,
-        row_number() over (
-            partition by candidates.person_key, candidates.session_key, candidates.event_key
-            order by {{ total_order('events') }}
-        ) as page_event_number
-    from events
-    inner join candidates
-        on events.person_key = candidates.person_key
-        and events.session_key = candidates.session_key
-        and events.batch_page_id = candidates.batch_page_id
-        and events.page_time = candidates.page_time
-        and events.page_address = candidates.page_address
+        {{ hash_key([
+            'lower(candidates.source)', 'lower(candidates.medium)', 'lower(candidates.campaign)',
+            'lower(candidates.click_id)'
+        ]) }} as evidence_key
+    from candidates
+    inner join page_starts
+        on candidates.person_key = page_starts.person_key
+        and candidates.session_key = page_starts.session_key
+        and candidates.event_key = page_starts.evidence_event_key
 
 ),
 
--- The start of a session stands before any evidence at the same event.
-starts_and_pages as (
+page_counts as (
 
-    select
-        person_key,
-        session_key,
-        {{ total_order() }},
-        evidence_event_key,
-        source,
-        medium,
-        campaign,
-        click_id,
-        evidence_class,
-        {{ hash_key(['lower(source)', 'lower(medium)', 'lower(campaign)', 'lower(click_id)']) }} as evidence_key,
-        1 as is_page
-    from page_events
-    where page_event_number = 1
-
-    union all
-
-    select
-        person_key,
-        session_key,
-        session_started_at as event_timestamp,
-        first_batch_page_id as batch_page_id,
-        first_batch_ordering_id as batch_ordering_id,
-        first_batch_event_index as batch_event_index,
-        first_event_key as event_key,
-        first_event_key as evidence_event_key,
-        '(direct)' as source,
-        '(none)' as medium,
-        '(direct)' as campaign,
-        {{ null_text() }} as click_id,
-        cast(null as bigint) as evidence_class,
-        {{ null_text() }} as evidence_key,
-        0 as is_page
-    from {{ ref('int_sessions') }}
+    select person_key, session_key, count(*) as pages
+    from pages
+    group by person_key, session_key
 
 ),
 
-sequenced as (
+-- Only sessions with several pages of evidence have something to compare.
+compared as (
 
     select
-        *,
-        lag(evidence_key) over (
-            partition by person_key, session_key order by {{ total_order() }}, is_page
-        ) as previous_evidence_key,
-        lead(event_key) over (
-            partition by person_key, session_key order by {{ total_order() }}, is_page
-        ) as next_event_key
-    from starts_and_pages
+        pages.*,
+        lag(pages.evidence_key) over (
+            partition by pages.person_key, pages.session_key order by {{ total_order('pages') }}
+        ) as previous_evidence_key
+    from page_counts
+    inner join pages
+        on page_counts.person_key = pages.person_key and page_counts.session_key = pages.session_key
+    where page_counts.pages > 1
 
 ),
 
 -- A touch is a change of the evidence inside a session [2.3]; a session that does not start with evidence starts
 -- Direct [2.6, 2.11].
 touches as (
+
+    select
+        pages.person_key,
+        pages.session_key,
+        {{ total_order('pages') }},
+        pages.evidence_event_key,
+        coalesce(pages.source, '(not set)') as source,
+        coalesce(pages.medium, '(not set)') as medium,
+        coalesce(pages.campaign, '(not set)') as campaign,
+        pages.click_id,
+        pages.evidence_class,
+        false as is_direct
+    from page_counts
+    inner join pages
+        on page_counts.person_key = pages.person_key and page_counts.session_key = pages.session_key
+    where page_counts.pages = 1
+
+    union all
 
     select
         person_key,
@@ -214,10 +221,33 @@ touches as (
         coalesce(campaign, '(not set)') as campaign,
         click_id,
         evidence_class,
-        is_page = 0 as is_direct
-    from sequenced
-    where (is_page = 1 and (evidence_key is distinct from previous_evidence_key))
-        or (is_page = 0 and (event_key is distinct from next_event_key))
+        false as is_direct
+    from compared
+    where evidence_key is distinct from previous_evidence_key
+
+    union all
+
+    select
+        sessions.person_key,
+        sessions.session_key,
+        sessions.session_started_at as event_timestamp,
+        sessions.first_batch_page_id as batch_page_id,
+        sessions.first_batch_ordering_id as batch_ordering_id,
+        sessions.first_batch_event_index as batch_event_index,
+        sessions.first_event_key as event_key,
+        sessions.first_event_key as evidence_event_key,
+        '(direct)' as source,
+        '(none)' as medium,
+        '(direct)' as campaign,
+        {{ null_text() }} as click_id,
+        cast(null as bigint) as evidence_class,
+        true as is_direct
+    from {{ ref('int_sessions') }} as sessions
+    left join pages
+        on sessions.person_key = pages.person_key
+        and sessions.session_key = pages.session_key
+        and sessions.first_event_key = pages.event_key
+    where pages.event_key is null
 
 ),
 {%- endif %}

@@ -2,4 +2,5 @@
 
 mod demo;
 mod support;
+mod tidy;
 mod usage;

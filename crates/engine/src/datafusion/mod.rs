@@ -6,8 +6,10 @@ mod functions;
 mod leaves;
 mod locality;
 mod session;
+mod shared_ctes;
 mod slot;
 
 pub use feed::{Feed, FeedRows};
 pub use session::{Embedded, EmbeddedSettings, Plan, Session};
+pub use shared_ctes::{SharedCtes, share_ctes};
 pub use slot::Slot;

@@ -50,6 +50,13 @@ impl DeltaProvider {
         Self { snapshot, table_schema, order }
     }
 
+    /// The log knows the number of rows, and by it a join knows its smaller side.
+    fn scan_statistics(&self) -> Statistics {
+        let mut statistics = Statistics::new_unknown(self.table_schema.table_schema());
+        statistics.num_rows = Precision::Exact(usize::try_from(self.snapshot.rows()).unwrap_or(usize::MAX));
+        statistics
+    }
+
     fn file(&self, file: &DataFile) -> Result<PartitionedFile> {
         let path = self.snapshot.root.join(&file.path);
         let location = ObjectPath::from_absolute_path(&path)?;
@@ -102,6 +109,7 @@ impl TableProvider for DeltaProvider {
         let source = ParquetSource::new(self.table_schema.clone()).with_table_parquet_options(options);
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
             .with_file_groups(groups)
+            .with_statistics(self.scan_statistics())
             .with_limit(limit)
             .with_projection_indices(Some(columns))
             .map_err(|error| DataFusionError::Context("scan of a table".into(), Box::new(error)))?

@@ -100,50 +100,51 @@ impl Run<'_> {
         }
     }
 
-    /// Nodes that must end before `id` may begin; in a build a model also waits for the tests of its parents.
+    /// Nodes that must end before `id` may begin. In a build a model also waits for its unit tests and for the
+    /// data tests that read nothing but what the model itself is built from: more would be a ring.
     fn waits_for(&self, id: &str, open: &BTreeSet<&String>) -> Vec<String> {
-        let manifest = &self.catalog.project.manifest;
-        let mut before: Vec<String> = self.all_parents(id).into_iter().collect();
-        if let Some(unit_test) = manifest.unit_tests.get(id) {
-            // A unit test needs no built rows, and its model waits for it.
-            before.retain(|parent| *parent != unit_test.model_id);
+        if self.catalog.project.manifest.unit_tests.contains_key(id) {
+            // A unit test reads no built rows.
             return Vec::new();
         }
-        let is_test = self.catalog.node(id).is_some_and(|node| node.resource_type == ResourceType::Test);
-        if !is_test {
-            let tests: Vec<String> = before
-                .iter()
-                .flat_map(|parent| manifest.child_map.get(parent).into_iter().flatten())
-                .filter(|child| {
-                    self.catalog.node(child).is_some_and(|node| node.resource_type == ResourceType::Test)
-                        // A test that reads this node too can't be waited for.
-                        && !self.all_parents(child).contains(id)
-                        && !self.reads_below(child, id)
-                })
-                .cloned()
-                .collect();
-            before.extend(tests);
-            before.extend(
-                manifest.unit_tests.values().filter(|test| test.model_id == id).map(|test| test.unique_id.clone()),
-            );
-        }
+        let mut before: Vec<String> = self.all_parents(id).into_iter().collect();
+        before.extend(self.gates(id));
         before.retain(|id| open.contains(id));
         before
     }
 
-    /// Whether a test reads anything that is built from `id`.
-    fn reads_below(&self, test: &str, id: &str) -> bool {
-        let mut open: Vec<String> = self.all_parents(test).into_iter().collect();
-        let mut seen = BTreeSet::new();
+    /// Tests that hold a model back when they fail.
+    fn gates(&self, id: &str) -> Vec<String> {
+        let manifest = &self.catalog.project.manifest;
+        if self.is_test(id) {
+            return Vec::new();
+        }
+        let above = self.ancestors(id);
+        let mut gates: Vec<String> = above
+            .iter()
+            .flat_map(|parent| manifest.child_map.get(parent).into_iter().flatten())
+            .filter(|child| self.is_test(child) && self.all_parents(child).is_subset(&above))
+            .cloned()
+            .collect();
+        gates.extend(
+            manifest.unit_tests.values().filter(|test| test.model_id == id).map(|test| test.unique_id.clone()),
+        );
+        gates
+    }
+
+    fn is_test(&self, id: &str) -> bool {
+        self.catalog.node(id).is_some_and(|node| node.resource_type == ResourceType::Test)
+    }
+
+    fn ancestors(&self, id: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<String> = self.all_parents(id).into_iter().collect();
         while let Some(node) = open.pop() {
-            if node == id {
-                return true;
-            }
-            if seen.insert(node.clone()) {
+            if found.insert(node.clone()) {
                 open.extend(self.all_parents(&node));
             }
         }
-        false
+        found
     }
 
     fn all_parents(&self, id: &str) -> BTreeSet<String> {
@@ -168,22 +169,11 @@ impl Run<'_> {
     }
 
     fn is_blocked(&self, id: &str, bad: &BTreeSet<String>) -> bool {
-        let manifest = &self.catalog.project.manifest;
-        if self.request.verb == Verb::Test || manifest.unit_tests.contains_key(id) {
+        let is_unit_test = self.catalog.project.manifest.unit_tests.contains_key(id);
+        if self.request.verb == Verb::Test || is_unit_test || bad.is_empty() {
             return false;
         }
-        let parents = self.all_parents(id);
-        let is_test = self.catalog.node(id).is_some_and(|node| node.resource_type == ResourceType::Test);
-        parents.iter().any(|parent| {
-            let failed_test = !is_test
-                && manifest.child_map.get(parent).into_iter().flatten().any(|child| {
-                    bad.contains(child)
-                        && self.catalog.node(child).is_some_and(|node| node.resource_type == ResourceType::Test)
-                        && !self.reads_below(child, id)
-                });
-            bad.contains(parent) || failed_test
-        }) || (!is_test
-            && manifest.unit_tests.values().any(|test| test.model_id == id && bad.contains(&test.unique_id)))
+        self.all_parents(id).iter().chain(&self.gates(id)).any(|before| bad.contains(before))
     }
 
     /// The next thing to do among nodes that are ready.
@@ -210,12 +200,8 @@ impl Run<'_> {
                 .filter(|id| !inside.contains(id) && key_of(id).as_deref() == Some(&key))
                 .filter(|id| {
                     self.waits_for(id, &open).iter().all(|before| {
-                        let is_test = self
-                            .catalog
-                            .node(before)
-                            .is_none_or(|node| node.resource_type == ResourceType::Test);
                         inside.contains(before)
-                            || (is_test
+                            || (self.is_test(before)
                                 && self.all_parents(before).iter().all(|parent| {
                                     inside.contains(parent) || !open.contains(parent)
                                 }))

@@ -3,7 +3,6 @@
 //! md5 because every engine has it, so that the same event has the same key on BigQuery and DuckDB.
 //! It identifies, it protects nothing.
 
-use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -100,8 +99,7 @@ pub(super) fn push_text(text: &[u8], out: &mut Vec<u8>) {
 }
 
 fn push_decimal(number: i64, out: &mut Vec<u8>) {
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{number}");
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// A number as `d<round(x · 10⁶)>`, so that all engines render the same digits; `n` when it has none.
@@ -137,11 +135,7 @@ impl Scalar {
         match self {
             Self::Text(texts) if texts.is_valid(row) => push_text(texts.value(row).as_bytes(), out),
             Self::Int(numbers) if numbers.is_valid(row) => {
-                let mut digits = [0u8; 20];
-                let mut cursor = std::io::Cursor::new(&mut digits[..]);
-                let _ = write!(cursor, "{}", numbers.value(row));
-                let length = cursor.position() as usize;
-                push_text(&digits[..length], out);
+                push_text(itoa::Buffer::new().format(numbers.value(row)).as_bytes(), out);
             }
             _ => out.push(b'-'),
         }
@@ -152,7 +146,8 @@ impl Scalar {
 #[derive(Default)]
 struct ParamSorter {
     arena: Vec<u8>,
-    parts: Vec<Range<usize>>,
+    /// The first eight bytes of each rendering as a number, which settle most comparisons; and its place.
+    parts: Vec<(u64, Range<usize>)>,
 }
 
 impl ParamSorter {
@@ -162,14 +157,25 @@ impl ParamSorter {
         for element in params.row(row) {
             let start = self.arena.len();
             render_param(params, element, &mut self.arena);
-            self.parts.push(start..self.arena.len());
+            let place = start..self.arena.len();
+            self.parts.push((head(&self.arena[place.clone()]), place));
         }
         let arena = &self.arena;
-        self.parts.sort_unstable_by(|left, right| arena[left.clone()].cmp(&arena[right.clone()]));
-        for part in &self.parts {
-            out.extend_from_slice(&arena[part.clone()]);
+        self.parts.sort_unstable_by(|(head, place), (other_head, other)| {
+            head.cmp(other_head).then_with(|| arena[place.clone()].cmp(&arena[other.clone()]))
+        });
+        for (_, place) in &self.parts {
+            out.extend_from_slice(&arena[place.clone()]);
         }
     }
+}
+
+/// The first eight bytes, as a number that orders as they do.
+fn head(bytes: &[u8]) -> u64 {
+    let mut first = [0u8; 8];
+    let length = bytes.len().min(8);
+    first[..length].copy_from_slice(&bytes[..length]);
+    u64::from_be_bytes(first)
 }
 
 fn render_param(params: &ParamLists, element: usize, out: &mut Vec<u8>) {

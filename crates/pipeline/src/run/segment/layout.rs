@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use clicktrail_engine::datafusion::{Plan, Session};
+use clicktrail_engine::datafusion::{Plan, Session, share_ctes};
 use clicktrail_engine::delta::Snapshot;
 use clicktrail_project::Node;
 
@@ -77,7 +77,7 @@ pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result
             || (key == DAY && feeds.contains(name))
             || members.iter().any(|node| node.alias == name)
     };
-    let mut planned: Vec<(&Node, String, Plan)> = Vec::new();
+    let mut planned: Vec<Piece<'a>> = Vec::new();
     for node in members {
         let sql = catalog.compile(node)?.sql;
         let plan = match session.plan(&sql) {
@@ -87,8 +87,7 @@ pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result
         if let Err(why) = plan.check_local(key, &has_key) {
             return Ok(Planned::NotLocal(node.unique_id.clone(), why));
         }
-        session.add_slot(&node.alias, plan.schema())?;
-        planned.push((node, sql, plan));
+        planned.extend(pieces(&session, node, sql, plan)?);
     }
     let (members, needs, leaves) = reduce(&session, catalog, planned, &feeds, &inside)?;
     let of = |tables: BTreeMap<String, Snapshot>, with_key: bool| {
@@ -110,6 +109,34 @@ pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result
         shared: of(shared, false),
         feeds: leaves,
     }))
+}
+
+/// A model, or a CTE of one that is computed on its own.
+struct Piece<'a> {
+    node: &'a Node,
+    name: String,
+    sql: String,
+    plan: Plan,
+    passing: bool,
+}
+
+/// A model as it is run: CTEs that it reads several times come first, each computed once.
+fn pieces<'a>(session: &Session, node: &'a Node, sql: String, plan: Plan) -> Result<Vec<Piece<'a>>> {
+    let mut pieces = Vec::new();
+    let mut rest = sql;
+    let schema = plan.schema();
+    if let Some(split) = share_ctes(&rest, &format!("__{}__", node.alias)) {
+        for (name, sql) in split.shared {
+            let plan = session.plan(&sql)?;
+            session.add_slot(&name, plan.schema())?;
+            pieces.push(Piece { node, name, sql, plan, passing: true });
+        }
+        rest = split.rest;
+    }
+    let plan = if pieces.is_empty() { plan } else { session.plan(&rest)? };
+    session.add_slot(&node.alias, schema)?;
+    pieces.push(Piece { node, name: node.alias.clone(), sql: rest, plan, passing: passes_through(node) });
+    Ok(pieces)
 }
 
 type Tables = BTreeMap<String, Snapshot>;
@@ -207,18 +234,17 @@ type Needs = BTreeMap<String, BTreeSet<String>>;
 fn reduce<'a>(
     session: &Session,
     catalog: &Catalog<'a>,
-    planned: Vec<(&'a Node, String, Plan)>,
+    planned: Vec<Piece<'a>>,
     feeds: &BTreeSet<String>,
     inside: &BTreeSet<String>,
 ) -> Result<(Vec<Member<'a>>, Needs, BTreeMap<String, Vec<String>>)> {
     let mut needs = Needs::new();
     let mut leaves: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut members = Vec::new();
-    let names: BTreeSet<String> = planned.iter().map(|(node, _, _)| node.alias.clone()).collect();
-    for (node, sql, plan) in planned.into_iter().rev() {
-        let passing = passes_through(node);
+    let names: BTreeSet<String> = planned.iter().map(|piece| piece.name.clone()).collect();
+    for Piece { node, name, sql, plan, passing } in planned.into_iter().rev() {
         let schema = plan.schema();
-        let needed = needs.get(&node.alias).cloned().unwrap_or_default();
+        let needed = needs.get(&name).cloned().unwrap_or_default();
         if passing && needed.is_empty() {
             // A view that no member reads has nothing to do here.
             continue;
@@ -251,7 +277,7 @@ fn reduce<'a>(
         }
         members.push(Member {
             node,
-            name: node.alias.clone(),
+            name,
             schema,
             sql,
             passing,

@@ -81,7 +81,7 @@ fn finish(shared: &Shared<'_, '_>, mut files: BTreeMap<String, Vec<DataFile>>) -
     let mut failed = std::mem::take(&mut *shared.failed.lock().unwrap_or_else(PoisonError::into_inner));
     let seconds = std::mem::take(&mut *shared.seconds.lock().unwrap_or_else(PoisonError::into_inner));
     let mut drafts = BTreeMap::new();
-    for member in &layout.members {
+    for member in layout.members.iter().filter(|member| member.name == member.node.alias) {
         let spent = seconds.get(&member.name).copied().unwrap_or(0.0);
         let draft = if let Some(error) = failed.remove(&member.name) {
             Draft::failed(error)
@@ -288,7 +288,7 @@ impl Worker {
                     Ok(done) => {
                         files.insert(member.name.clone(), done);
                     }
-                    Err(error) => fail(shared, &member.name, error.into()),
+                    Err(error) => fail(shared, &member.name, &member.name, error.into()),
                 }
             }
         }
@@ -336,7 +336,7 @@ impl Worker {
         for (index, member) in shared.layout.members.iter().enumerate() {
             {
                 let failed = shared.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                if failed.contains_key(&member.name) || member.parents.iter().any(|name| failed.contains_key(name)) {
+                if failed.contains_key(&member.node.alias) || member.parents.iter().any(|name| failed.contains_key(name)) {
                     continue;
                 }
             }
@@ -344,11 +344,11 @@ impl Worker {
             // A fault of ours in one model must not take the others, or the run's results, with it.
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.member(index, member)));
             if let Err(error) = outcome.unwrap_or_else(|panic| Err(panicked(&panic))) {
-                fail(shared, &member.name, error);
+                fail(shared, &member.name, &member.node.alias, error);
             }
             let spent = shared.run.clock.seconds() - start;
             let mut seconds = shared.seconds.lock().unwrap_or_else(PoisonError::into_inner);
-            *seconds.entry(member.name.clone()).or_default() += spent;
+            *seconds.entry(member.node.alias.clone()).or_default() += spent;
         }
         // The rows of a range go before those of the next come.
         for slot in self.slots.values() {
@@ -402,11 +402,19 @@ fn compact(batch: &RecordBatch) -> RecordBatch {
         .columns()
         .iter()
         .map(|column| match column.as_string_view_opt() {
-            Some(texts) => Arc::new(texts.gc()) as ArrayRef,
-            None => Arc::clone(column),
+            Some(texts) if is_sparse(texts) => Arc::new(texts.gc()) as ArrayRef,
+            _ => Arc::clone(column),
         })
         .collect();
     RecordBatch::try_new(batch.schema(), columns).unwrap_or_else(|_| batch.clone())
+}
+
+/// Whether less than half of the bytes that an array holds are its own.
+fn is_sparse(texts: &StringViewArray) -> bool {
+    let held: usize = texts.data_buffers().iter().map(|buffer| buffer.len()).sum();
+    // Texts of up to 12 bytes lie in the view itself.
+    let own: usize = texts.lengths().map(|length| length as usize).filter(|length| *length > 12).sum();
+    held > 2 * own + (64 << 10)
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> PipelineError {
@@ -418,8 +426,15 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> PipelineError {
     clicktrail_engine::EngineError::Internal(format!("a fault of Clicktrail: {text}")).into()
 }
 
-fn fail(shared: &Shared<'_, '_>, name: &str, error: PipelineError) {
-    shared.failed.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_insert(error);
+/// Notes a failure of a member, or of a part of one: then the model has failed, and what reads the part.
+fn fail(shared: &Shared<'_, '_>, part: &str, model: &str, error: PipelineError) {
+    let mut failed = shared.failed.lock().unwrap_or_else(PoisonError::into_inner);
+    if part != model {
+        failed.entry(part.to_owned()).or_insert_with(|| {
+            clicktrail_engine::EngineError::Internal(format!("a part of `{model}` failed")).into()
+        });
+    }
+    failed.entry(model.to_owned()).or_insert(error);
 }
 
 /// Name under which a range's table is readable as a whole.
