@@ -63,7 +63,7 @@ class Contender:
 
 def ours(options, work: Path, export: str) -> Contender:
     """`clicktrail build` into Delta tables."""
-    project = harness.copy_project(work / "ours")
+    project = harness.copy_project(work, "ours")
     left_out = ["--exclude", *harness.NO_TESTS, "resource_type:seed"]
 
     def prepare() -> None:
@@ -85,7 +85,7 @@ def mart_of_duckdb(python: Path, database: Path) -> Callable[[], str]:
 
 def script(options, work: Path, export: str, venv: Path) -> Contender:
     """The compiled models as one script in one fresh DuckDB process."""
-    project = harness.copy_project(work / "script")
+    project = harness.copy_project(work, "script")
     harness.capture(
         harness.clicktrail(options, "compile", export, "--target", "duckdb", "--exclude",
                            *harness.NO_TESTS), project)
@@ -107,7 +107,7 @@ def script(options, work: Path, export: str, venv: Path) -> Contender:
 
 def dbt(options, work: Path, export: str, venv: Path) -> Contender:
     """`dbt run` with dbt-duckdb; `dbt seed` before it leaves a warm partial parse."""
-    project = harness.copy_project(work / "dbt")
+    project = harness.copy_project(work, "dbt")
     database = project / "bench.duckdb"
     profiles = work / "profiles"
     profiles.mkdir()
@@ -128,11 +128,9 @@ def dbt(options, work: Path, export: str, venv: Path) -> Contender:
 
 def rows_of(text: str) -> list[tuple]:
     """Rows of a mart in an order of our own, with exact numbers."""
-    rows = []
-    for row in csv.DictReader(io.StringIO(text)):
-        rows.append(tuple(
-            Decimal(value or 0) if name in EXACT else value for name, value in row.items()))
-    return sorted(rows)
+    return sorted(
+        tuple(Decimal(value or 0) if name in EXACT else value for name, value in row.items())
+        for row in csv.DictReader(io.StringIO(text)))
 
 
 def totals_of(rows: list[tuple]) -> dict[str, tuple[Decimal, ...]]:
@@ -216,7 +214,8 @@ def report(options, load: float, samples: dict, versions: dict, checked: str) ->
             f"{figure.cpu_seconds / base.cpu_seconds:.2f} ×",
             harness.mebibytes(figure.peak_rss_bytes),
         ])
-    head = ["contender", "wall, median", "least – most", "wall ÷ ours", "CPU", "CPU ÷ ours", "peak RSS"]
+    head = ["contender", "wall, median", "least – most", "wall ÷ ours", "CPU", "CPU ÷ ours",
+            "peak RSS"]
     verdicts = []
     for name, aim in AIMS.items():
         if name not in medians:
@@ -228,8 +227,8 @@ def report(options, load: float, samples: dict, versions: dict, checked: str) ->
     peak = harness.mebibytes(base.peak_rss_bytes)
     verdicts.append(f"- Aim: peak of at most 1 GiB: {met}, {peak}")
     pins = ", ".join(f"{name} {version}" for name, version in versions.items())
-    context = [*harness.machine(options, load), f"- Contenders: {pins}", f"- {checked}"]
-    return "\n\n".join([harness.table(head, rows), "\n".join(verdicts), "\n".join(context)])
+    context = [f"- {checked}", *harness.machine(options, load), f"- Contenders: {pins}"]
+    return "\n\n".join([harness.table(head, rows), "\n".join([*verdicts, *context])])
 
 
 def run() -> None:
@@ -248,11 +247,11 @@ def run() -> None:
             contenders.append(dbt(options, work, export, venv))
         samples, marts = rounds(contenders, options.runs, work)
         orders = compare_orders(marts[OURS], {file.stem.removeprefix("events_") for file in files})
-    days = f"{len(files)} day{'s' if len(files) > 1 else ''}"
-    checked = (f"{days}: {orders} as published, per day; the {len(marts[OURS])} rows of "
-               "mart_attribution_daily are equal in all contenders")
-    harness.publish(options, "build",
-                    report(options, load, samples, environment.versions(venv), checked))
+        days = f"{len(files)} day{'s' if len(files) > 1 else ''}"
+        checked = (f"{days}: {orders}, on each day as published; all contenders built the same "
+                   f"{len(marts[OURS]):,} rows of mart_attribution_daily")
+        body = report(options, load, samples, environment.versions(venv), checked)
+    harness.publish(options, "build", body)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ process that starts a child as the least peak of that child, so this one never l
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import platform
 import shutil
@@ -104,7 +105,6 @@ def settle(options: argparse.Namespace) -> float:
         raise BenchError(f"no binary at {options.binary}\nhint: --binary target/release/clicktrail")
     if options.runs < 1:
         raise BenchError("--runs must be 1 or more")
-    options.binary = options.binary.resolve()
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < options.threads:
         raise BenchError(f"--threads {options.threads}, but only {len(cores)} cores")
@@ -122,7 +122,7 @@ def settle(options: argparse.Namespace) -> float:
 
 
 def machine(options: argparse.Namespace, load: float) -> list[str]:
-    """What a reader needs to judge the figures, as Markdown list items."""
+    """What a reader needs to judge the figures, as Markdown list items; inside the workspace."""
     cpu, memory = "unknown CPU", 0
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -133,13 +133,13 @@ def machine(options: argparse.Namespace, load: float) -> list[str]:
             memory = int(line.split()[1]) * 1024
     built = time.strftime("%Y-%m-%d %H:%M", time.gmtime(options.binary.stat().st_mtime))
     version = capture([str(options.binary), "--version"]).strip()
-    commit = capture(["git", "rev-parse", "--short", "HEAD"]).strip()
+    with options.binary.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     lines = [
         f"- Machine: {cpu}, {os.cpu_count()} cores, {options.threads} used, "
         f"{memory / MIB / 1024:.1f} GiB, {platform.system()} {platform.release()}",
         f"- Load average at the start: {load:.2f}",
-        f"- Binary: {version}, built {built} UTC; checkout {commit}; Python "
-        f"{platform.python_version()}",
+        f"- Binary: {version}, built {built} UTC, sha256 {digest}; checkout {options.checkout}",
         f"- Measured {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, "
         f"{options.runs} run{'s' if options.runs > 1 else ''}: `{' '.join(command_line())}`",
     ]
@@ -148,9 +148,17 @@ def machine(options: argparse.Namespace, load: float) -> list[str]:
     return lines
 
 
+def checkout() -> str:
+    """The commit that the demo is copied from, and whether files differ from it."""
+    commit = capture(["git", "rev-parse", "--short", "HEAD"]).strip()
+    changed = capture(["git", "status", "--porcelain", "--", "demo", "crates"])
+    return commit + (" with uncommitted changes" if changed else "")
+
+
 def command_line() -> list[str]:
     """How this benchmark was called, without the folder it was called from."""
-    return ["python3", f"bench/{Path(sys.argv[0]).name}", *sys.argv[1:]]
+    name = Path(sys.argv[0]).name
+    return [*(["python3"] if name.endswith(".py") else []), f"bench/{name}", *sys.argv[1:]]
 
 
 # -- project and data -----------------------------------------------------------------------------
@@ -158,21 +166,26 @@ def command_line() -> list[str]:
 
 @contextmanager
 def workspace(options: argparse.Namespace):
-    """A temporary folder that is gone afterwards."""
+    """A temporary folder that is gone afterwards, with copies of the binary and the demo.
+
+    All runs use these, so that a checkout or a compiler at work beside us changes nothing.
+    """
     if options.work:
         options.work.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix="clicktrail-bench-", dir=options.work))
+    path = Path(tempfile.mkdtemp(prefix="clicktrail-bench-", dir=options.work)).resolve()
     try:
-        yield path.resolve()
+        options.binary = Path(shutil.copy2(options.binary, path / "clicktrail"))
+        ignored = shutil.ignore_patterns("target", "warehouse", "data", "*.duckdb", "logs")
+        shutil.copytree(DEMO, path / "demo", ignore=ignored)
+        options.checkout = checkout()
+        yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def copy_project(to: Path) -> Path:
-    """The demo project, without what builds left in it."""
-    ignored = shutil.ignore_patterns("target", "warehouse", "data", "*.duckdb", "logs")
-    shutil.copytree(DEMO, to, ignore=ignored)
-    return to
+def copy_project(work: Path, name: str) -> Path:
+    """A fresh copy of the demo project in the workspace."""
+    return Path(shutil.copytree(work / "demo", work / name))
 
 
 def sample_days(days: int | None) -> list[Path]:

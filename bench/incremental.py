@@ -42,7 +42,7 @@ def events_of_days(options, project: Path) -> dict[str, int]:
 def one_life(options, work: Path, files: list[Path], late: Path) -> tuple[dict, dict]:
     """Samples by the name of the step, and events by day."""
     samples: dict[str, Sample] = {}
-    project = harness.copy_project(work / "project")
+    project = harness.copy_project(work, "project")
     export = harness.copy_files([file for file in files if file != late], work / "export")
 
     def build(step: str, *flags: str) -> None:
@@ -83,8 +83,8 @@ def report(options, load: float, lives: list[dict], events: dict, files: int, la
     day, total = events[late], sum(events.values())
     verdict = (f"- The added day {late} holds {day:,} of {total:,} events, "
                f"{100 * day / total:.1f} %; the marts are equal to those of a cold build.")
-    return "\n\n".join(
-        [harness.table(head, rows), verdict, "\n".join(harness.machine(options, load))])
+    lines = [verdict, *harness.machine(options, load)]
+    return "\n\n".join([harness.table(head, rows), "\n".join(lines)])
 
 
 def run() -> None:
@@ -109,9 +109,9 @@ def run() -> None:
             tell(f"run {number + 1}/{options.runs}")
             samples, events = one_life(options, work, files, late)
             lives.append(samples)
-    day = late.stem.removeprefix("events_")
-    harness.publish(options, "incremental",
-                    report(options, load, lives, events, len(files), day))
+        day = late.stem.removeprefix("events_")
+        body = report(options, load, lives, events, len(files), day)
+    harness.publish(options, "incremental", body)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from pathlib import Path
 import harness
 from harness import BenchError, Sample, tell
 
+AIM_EVENTS = 20_000_000
 AIM_PEAK_BYTES = 4 * 1024**3
-# Export, warehouse and spill together, with room to spare: a trial took 210 bytes.
+# Export, warehouse and spill together, with room to spare: a trial took about 220 bytes.
 DISK_BYTES_PER_EVENT = 600
 SCALES = {"K": 1_000, "M": 1_000_000}
 
@@ -36,7 +37,7 @@ def generate(options, export: Path, log: Path) -> tuple[Sample, dict]:
 
 
 def check(options, project: Path) -> int:
-    """Fails unless each attribution model credits every counted conversion; returns their number."""
+    """Fails unless each attribution model credits every counted conversion; gives their number."""
     sql = """
     select 'conversions' as name, count(*) as conversions from int_conversions where is_counted
     union all
@@ -67,6 +68,25 @@ def row(name: str, samples: list[Sample], events: int, size_bytes: int) -> list[
             harness.mebibytes(figure.peak_rss_bytes), harness.mebibytes(size_bytes)]
 
 
+def report(options, load: float, samples: tuple, holds: dict, sizes: tuple,
+           conversions: int) -> str:
+    """The section of the page."""
+    generated, built = samples
+    rows = [row("`clicktrail generate`", generated, holds["events"], sizes[0]),
+            row("`clicktrail build`", built, holds["events"], sizes[1])]
+    head = ["command", "wall, median", "least – most", "events/s", "CPU", "peak RSS", "on disk"]
+    peak = harness.figures(built).peak_rss_bytes
+    met = "met" if peak <= AIM_PEAK_BYTES else "**missed**"
+    aim = (f"- Aim: 20 M events in at most 4 GiB: {met}, {harness.mebibytes(peak)}"
+           if holds["events"] > 0.9 * AIM_EVENTS else
+           "- Aim: 20 M events in at most 4 GiB: not measured at this size")
+    lines = [
+        f"- {holds['events']:,} events of {holds['users']:,} users in {options.days} days; "
+        f"{conversions:,} counted conversions, credited whole by every attribution model.",
+        aim, *harness.machine(options, load)]
+    return "\n\n".join([harness.table(head, rows), "\n".join(lines)])
+
+
 def run() -> None:
     """See the module."""
     parser = harness.arguments("Generator and full build at scale.", runs=1)
@@ -81,7 +101,7 @@ def run() -> None:
         flags += ["--memory", options.memory]
     generated, built = [], []
     with harness.workspace(options) as work:
-        project, export = harness.copy_project(work / "project"), work / "export"
+        project, export = harness.copy_project(work, "project"), work / "export"
         for _ in range(options.runs):
             harness.remove(export, project / "warehouse", project / "target")
             sample, holds = generate(options, export, work / "generate.log")
@@ -95,17 +115,8 @@ def run() -> None:
                  f"{harness.mebibytes(built[-1].peak_rss_bytes)}")
         conversions = check(options, project)
         sizes = harness.folder_bytes(export), harness.folder_bytes(project / "warehouse")
-    rows = [row("`clicktrail generate`", generated, holds["events"], sizes[0]),
-            row("`clicktrail build`", built, holds["events"], sizes[1])]
-    head = ["command", "wall, median", "least – most", "events/s", "CPU", "peak RSS", "on disk"]
-    peak = harness.figures(built).peak_rss_bytes
-    met = "met" if peak <= AIM_PEAK_BYTES else "**missed**"
-    verdict = "\n".join([
-        f"- {holds['events']:,} events of {holds['users']:,} users in {options.days} days; "
-        f"{conversions:,} counted conversions, credited whole by every attribution model.",
-        f"- Aim: 20 M events in at most 4 GiB: {met} at this size, {harness.mebibytes(peak)}"])
-    body = [harness.table(head, rows), verdict, "\n".join(harness.machine(options, load))]
-    harness.publish(options, "scale", "\n\n".join(body))
+        body = report(options, load, (generated, built), holds, sizes, conversions)
+    harness.publish(options, "scale", body)
 
 
 if __name__ == "__main__":
