@@ -22,9 +22,6 @@ use crate::args::Cli;
 use crate::failure::{EXIT_INTERNAL, Outcome};
 use crate::session::Session;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     failure::install_panic_hook();
     let matches = Cli::command().get_matches();

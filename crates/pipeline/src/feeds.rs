@@ -13,6 +13,7 @@ use clicktrail_project::{Project, Source};
 
 use crate::error::{PipelineError, Result};
 use crate::fingerprint;
+use crate::report::Problem;
 
 
 /// A source table and the var that says where its files are.
@@ -34,6 +35,8 @@ pub(crate) struct Feeds {
     pub(crate) rejects: Arc<Rejects>,
     /// Files that a pattern matched but that another source should read.
     pub(crate) passed_over: usize,
+    /// Sources whose files can't be found, with the reason; told when somebody reads them.
+    missing: BTreeMap<String, Problem>,
 }
 
 impl Feeds {
@@ -42,15 +45,32 @@ impl Feeds {
     /// # Errors
     /// A pattern that matches nothing, a var of a wrong type.
     pub(crate) fn find(project: &Project) -> Result<Self> {
+        let mut feeds = Self::open(project)?;
+        match feeds.missing.pop_first() {
+            Some((_, problem)) => Err(PipelineError::Located(Box::new(problem))),
+            None => Ok(feeds),
+        }
+    }
+
+    /// Finds the files of all sources; one without files is no fault before it is read.
+    ///
+    /// # Errors
+    /// A var of a wrong type.
+    pub(crate) fn open(project: &Project) -> Result<Self> {
         let mut files = BTreeMap::new();
+        let mut missing = BTreeMap::new();
         let mut passed_over = 0;
         for (source, table, var) in FEEDS {
             let patterns = patterns(project, var)?;
-            let mut found = if patterns.is_empty() {
-                Vec::new()
-            } else {
-                ingest::discover(&patterns, &project.dir)?
-            };
+            let mut found = Vec::new();
+            if !patterns.is_empty() {
+                match ingest::discover(&patterns, &project.dir) {
+                    Ok(files) => found = files,
+                    Err(error) => {
+                        missing.insert(format!("{source}.{table}"), PipelineError::from(error).problem());
+                    }
+                }
+            }
             if table == "events" {
                 // `events_*` also matches the running day's files; they have a source of their own.
                 let all = found.len();
@@ -62,7 +82,7 @@ impl Feeds {
         if !patterns(project, "ga4_intraday")?.is_empty() {
             passed_over = 0;
         }
-        Ok(Self { files, rejects: Rejects::new(max_bad_rows(project)?), passed_over })
+        Ok(Self { files, rejects: Rejects::new(max_bad_rows(project)?), passed_over, missing })
     }
 
     /// The name in SQL of a source table, if its rows are export files.
@@ -80,7 +100,8 @@ impl Feeds {
 
     /// A feed of all rows of a source.
     pub(crate) fn whole(&self, name: &str) -> Arc<ExportFeed> {
-        let feed = ExportFeed::new(Arc::clone(&self.rejects));
+        let mut feed = ExportFeed::new(Arc::clone(&self.rejects));
+        feed.fault = self.missing.get(name).map(fault_text);
         feed.set(self.files(name).iter().cloned().map(|file| Part { file, days: None }).collect());
         Arc::new(feed)
     }
@@ -97,6 +118,9 @@ impl Feeds {
     pub(crate) fn days(&self, sources: &[String]) -> Result<Days> {
         let mut days: BTreeMap<String, BTreeMap<String, Vec<Part>>> = BTreeMap::new();
         for source in sources {
+            if let Some(problem) = self.missing.get(source) {
+                return Err(PipelineError::Located(Box::new(problem.clone())));
+            }
             for file in self.files(source) {
                 let held = file.days()?;
                 let single = held.len() == 1;
@@ -177,11 +201,13 @@ impl Days {
 pub(crate) struct ExportFeed {
     parts: RwLock<Vec<Part>>,
     rejects: Arc<Rejects>,
+    /// Why there is nothing to read.
+    fault: Option<String>,
 }
 
 impl ExportFeed {
     fn new(rejects: Arc<Rejects>) -> Self {
-        Self { parts: RwLock::default(), rejects }
+        Self { parts: RwLock::default(), rejects, fault: None }
     }
 
     /// Replaces the files.
@@ -232,6 +258,13 @@ pub(crate) fn text(error: &IngestError) -> String {
     }
 }
 
+fn fault_text(problem: &Problem) -> String {
+    match &problem.hint {
+        Some(hint) => format!("[{}] {}\nhint: {hint}", problem.code, problem.message),
+        None => format!("[{}] {}", problem.code, problem.message),
+    }
+}
+
 impl Feed for ExportFeed {
     fn schema(&self, leaves: Option<&[String]>) -> SchemaRef {
         match leaves {
@@ -242,10 +275,15 @@ impl Feed for ExportFeed {
     }
 
     fn partitions(&self) -> usize {
-        self.parts.read().unwrap_or_else(PoisonError::into_inner).len()
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner).len();
+        // A missing source must be read once, to fail.
+        parts.max(usize::from(self.fault.is_some()))
     }
 
     fn read(&self, partition: usize, leaves: &[String]) -> Result<FeedRows, String> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
         let part = self.parts.read().unwrap_or_else(PoisonError::into_inner).get(partition).cloned();
         match part {
             Some(part) => self.open(&part, leaves).map_err(|error| text(&error)),

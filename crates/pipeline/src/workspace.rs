@@ -197,7 +197,7 @@ impl Workspace {
         let start = self.clock.seconds();
         let engine = self.engine()?;
         let _lock = self.warehouse.lock()?;
-        let feeds = Feeds::find(&self.project)?;
+        let feeds = Feeds::open(&self.project)?;
         if feeds.passed_over > 0 {
             reporter.note(&format!(
                 "{} intraday files match `ga4_export` and are left out; name them in the var `ga4_intraday` to use them",
@@ -336,7 +336,7 @@ impl Workspace {
 
     /// Missing export files are no reason to refuse a query on tables.
     fn lenient_feeds(&self) -> Feeds {
-        Feeds::find(&self.project).unwrap_or_default()
+        Feeds::open(&self.project).unwrap_or_default()
     }
 
     /// A session with every relation whose name stands in the text; planning the others would be wasted.

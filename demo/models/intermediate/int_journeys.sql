@@ -1,4 +1,5 @@
 {{ config(materialized='table', meta={'live': {'key': 'person_key'}}) }}
+-- depends_on: {{ ref('int_sessions') }}
 
 with
 

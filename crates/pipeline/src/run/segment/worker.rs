@@ -93,8 +93,10 @@ fn finish(shared: &Shared<'_, '_>, mut files: BTreeMap<String, Vec<DataFile>>) -
                 (ScopeKind::Nothing, Some(base)) => Draft::unchanged(base),
                 (_, base) => {
                     let added = files.remove(&member.name).unwrap_or_default();
-                    let written = written(shared, member, base, added)?;
-                    Draft::written(written, spent)
+                    match written(shared, member, base, added) {
+                        Ok(written) => Draft::written(written, spent),
+                        Err(error) => Draft::failed(error),
+                    }
                 }
             }
         };
@@ -114,6 +116,12 @@ fn written(
     mut added: Vec<DataFile>,
 ) -> Result<Written> {
     let (run, layout, scope) = (shared.run, shared.layout, shared.scope);
+    if added.is_empty() && !layout.feeds.is_empty() && matches!(scope.kind, ScopeKind::All) {
+        return Err(PipelineError::Setting {
+            message: "the export holds no rows".into(),
+            hint: Some("check the var `ga4_export`; the tables built before stay as they are".into()),
+        });
+    }
     let partition_columns = partition_columns(member);
     let schema = stored_schema(&member.schema)?;
     let mut note = BuildNote {
