@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use super::settings::DAY_MICROS;
 use super::{Conversion, Event, OrderDedupeScope, Settings, Text, key_of};
 
-/// Event keys of purchases whose transaction id an earlier purchase already had `[2.20]`.
+/// Date and key of purchases whose transaction id an earlier purchase already had `[2.20]`.
 pub(super) fn duplicate_orders<'a>(
     events: &[&'a Event],
     scope: OrderDedupeScope,
-) -> HashSet<&'a str> {
+) -> HashSet<(i32, &'a str)> {
     let with_id = |event: &&&'a Event| is_purchase(event) && event.transaction_id.is_some();
     let mut purchases: Vec<&'a Event> = events.iter().filter(with_id).copied().collect();
-    purchases.sort_unstable_by(|a, b| a.order(b));
+    purchases.sort_unstable_by(|a, b| a.order(b).then(a.event_date.cmp(&b.event_date)));
     let mut seen = HashSet::new();
     let mut duplicates = HashSet::new();
     for purchase in purchases {
@@ -21,7 +21,7 @@ pub(super) fn duplicate_orders<'a>(
             OrderDedupeScope::Property => None,
         };
         if !seen.insert((person, purchase.transaction_id.as_deref())) {
-            duplicates.insert(&*purchase.event_key);
+            duplicates.insert((purchase.event_date, &*purchase.event_key));
         }
     }
     duplicates
@@ -31,11 +31,11 @@ pub(super) fn duplicate_orders<'a>(
 pub(super) fn row(
     event: &Event,
     session_key: Option<Text>,
-    duplicates: &HashSet<&str>,
+    duplicates: &HashSet<(i32, &str)>,
     settings: &Settings<'_>,
 ) -> Option<Conversion> {
     let lookback_days = settings.lookback_days(&event.event_name)?;
-    let is_duplicate = duplicates.contains(&*event.event_key);
+    let is_duplicate = duplicates.contains(&(event.event_date, &*event.event_key));
     let is_zero_value_without_id = is_purchase(event)
         && event.transaction_id.is_none()
         && event.revenue_micros.unwrap_or(0) == 0;
@@ -51,6 +51,7 @@ pub(super) fn row(
         transaction_id: event.transaction_id.clone(),
         revenue_micros: event.revenue_micros,
         currency: event.currency.clone(),
+        evidence: event.evidence.clone(),
         is_duplicate,
         is_zero_value_without_id,
         is_counted: !is_duplicate && !is_zero_value_without_id,

@@ -81,8 +81,14 @@ pub struct Event {
     pub revenue_micros: Option<i64>,
     /// Currency of the revenue.
     pub currency: Option<Text>,
-    /// Days since 1970 of the export's `event_date`; only chooses between copies.
+    /// Days since 1970 of the export's `event_date`, whose copies are one event `[2.19]`.
     pub event_date: i32,
+    /// Term of the evidence; only chooses between copies.
+    pub term: Option<Text>,
+    /// Content of the evidence; only chooses between copies.
+    pub content: Option<Text>,
+    /// Platform; only chooses between copies.
+    pub platform: Option<Text>,
 }
 
 impl Event {
@@ -108,60 +114,38 @@ impl Event {
         key(self).cmp(&key(other)).then_with(|| self.event_key.cmp(&other.event_key))
     }
 
-    /// Chooses between copies of one event `[2.19]`: the least content wins, null last.
+    /// Chooses between copies of one event `[2.19]`: the least content wins, null first.
     ///
     /// Columns in this order: `user_id`, `transaction_id`, `revenue`, `source`, `medium`,
-    /// `campaign`, `click_id`, `evidence_class`, `currency`, then the first-user, last-click and
-    /// param triples, and all others. Columns inside the key are equal anyway.
+    /// `campaign`, `click_id`, `term`, `content`, `evidence_class`, `currency`, `platform`, then
+    /// the first-user and last-click triples. Columns inside the key are equal anyway.
     #[must_use]
     pub fn content_order(&self, other: &Self) -> Ordering {
-        let evidence = |event: &Self| {
-            let fields = event.evidence.as_ref().map(|e| &e.fields);
-            let click_id = event.evidence.as_ref().and_then(|e| e.click_id.clone());
-            let class = event.evidence.as_ref().map(|e| e.class);
-            (triple(fields), null_last(click_id), null_last(class))
-        };
-        null_last(self.user_id.as_ref())
-            .cmp(&null_last(other.user_id.as_ref()))
-            .then_with(|| {
-                let id = |event: &Self| null_last(event.transaction_id.clone());
-                id(self).cmp(&id(other))
-            })
-            .then_with(|| null_last(self.revenue_micros).cmp(&null_last(other.revenue_micros)))
+        fn evidence(event: &Event) -> impl Ord + '_ {
+            let evidence = event.evidence.as_ref();
+            let fields = evidence.map(|found| triple(&found.fields));
+            let words = (event.term.as_deref(), event.content.as_deref());
+            (fields, evidence.and_then(|found| found.click_id.as_deref()), words)
+        }
+        fn order(event: &Event) -> impl Ord + '_ {
+            (event.user_id.as_deref(), event.transaction_id.as_deref(), event.revenue_micros)
+        }
+        fn rest(event: &Event) -> impl Ord + '_ {
+            let class = event.evidence.as_ref().map(|found| found.class);
+            let names = (class, event.currency.as_deref(), event.platform.as_deref());
+            let parity = [&event.first_user, &event.last_click, &event.params].map(triple);
+            let session = (event.ga_session_id, event.session_number, event.is_session_engaged);
+            (names, parity, session, event.page_location.as_deref())
+        }
+        order(self)
+            .cmp(&order(other))
             .then_with(|| evidence(self).cmp(&evidence(other)))
-            .then_with(|| {
-                null_last(self.currency.as_ref()).cmp(&null_last(other.currency.as_ref()))
-            })
-            .then_with(|| {
-                let parity = |event: &Self| {
-                    [&event.first_user, &event.last_click, &event.params].map(|f| triple(Some(f)))
-                };
-                parity(self).cmp(&parity(other))
-            })
-            .then_with(|| self.rest().cmp(&other.rest()))
-    }
-
-    /// The columns that decide between copies last of all.
-    fn rest(&self) -> impl Ord + '_ {
-        let session = (self.ga_session_id, self.session_number, self.is_session_engaged);
-        let page = self.page_location.as_deref();
-        let batch = (self.batch_page_id, self.batch_ordering_id, self.batch_event_index);
-        let names = (&self.event_name, &self.person_key, &self.user_pseudo_id, &self.stream_id);
-        (self.event_date, page, session, self.event_timestamp, batch, names)
+            .then_with(|| rest(self).cmp(&rest(other)))
     }
 }
 
-type NullLast<T> = (bool, Option<T>);
-
-fn null_last<T>(value: Option<T>) -> NullLast<T> {
-    (value.is_none(), value)
-}
-
-fn triple(fields: Option<&SourceFields>) -> [NullLast<Text>; 3] {
-    let of = |field: fn(&SourceFields) -> &Option<Text>| {
-        null_last(fields.and_then(|fields| field(fields).clone()))
-    };
-    [of(|f| &f.source), of(|f| &f.medium), of(|f| &f.campaign)]
+fn triple(fields: &SourceFields) -> [Option<&str>; 3] {
+    [fields.source.as_deref(), fields.medium.as_deref(), fields.campaign.as_deref()]
 }
 
 /// A place in the total order `[2.5]`; equal only for the same event.

@@ -16,6 +16,8 @@ use super::{Evidence, SourceFields, Text};
 pub struct ReferrerRules<'a> {
     /// Var `referral_exclusions`: hosts whose referrals (and their subdomains') are dropped.
     pub exclusions: &'a [&'a str],
+    /// Var `own_domains`: hosts of the business besides the page's own one.
+    pub own_domains: &'a [&'a str],
     /// Name of the search engine of a host without `www.`, if it is one.
     pub search_engine: &'a dyn Fn(&str) -> Option<Text>,
     /// Is a host without `www.` an AI assistant?
@@ -25,7 +27,7 @@ pub struct ReferrerRules<'a> {
 /// Why a referrer is no touch `[2.8]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferrerDropped {
-    /// The page's own host, a subdomain of it or a parent domain.
+    /// The page's own host, a subdomain of it or a parent domain, or one of var `own_domains`.
     OwnHost,
     /// On the exclusion list.
     Excluded,
@@ -63,9 +65,11 @@ pub struct Derived {
 #[must_use]
 pub fn derive(event: &RawEvent, rules: &ReferrerRules<'_>) -> Derived {
     let referrer_dropped = referrer_dropped(event, rules);
+    let spoken = |found: &Found| !found.is_direct() && !found.is_self_referral(event, rules);
     let found = collected(event)
-        .or_else(|| params(event))
-        .or_else(|| url_utm(event))
+        .filter(spoken)
+        .or_else(|| params(event).filter(spoken))
+        .or_else(|| url_utm(event).filter(|found| !found.is_direct()))
         .or_else(|| click_id(event))
         .or_else(|| if referrer_dropped.is_none() { referrer(event, rules) } else { None });
     let Some(Found { class, source, medium, campaign, click_id, term, content }) = found else {
@@ -91,19 +95,6 @@ pub fn usable(value: &str) -> Option<&str> {
     (!says_nothing).then_some(value)
 }
 
-/// Is a visit with this evidence Direct all the same `[2.6]`?
-#[must_use]
-pub fn is_direct(evidence: &Evidence) -> bool {
-    let absent = |value: &Option<Text>, names: &[&str]| {
-        let value = value.as_deref().and_then(usable);
-        value.is_none_or(|value| names.iter().any(|name| value.eq_ignore_ascii_case(name)))
-    };
-    let fields = &evidence.fields;
-    absent(&fields.source, &["(direct)", "direct"])
-        && absent(&fields.medium, &["(none)"])
-        && evidence.click_id.is_none()
-}
-
 /// What one class found.
 #[derive(Default)]
 struct Found {
@@ -123,17 +114,52 @@ impl Found {
         self
     }
 
-    /// Lets a Google click id speak where the record does not say better `[2.9]`.
-    fn filled_by_google_click(self) -> Self {
-        let placeholder = |value: &Option<String>, names: &[&str]| {
-            let value = value.as_deref();
-            value.is_none_or(|value| names.iter().any(|name| value.eq_ignore_ascii_case(name)))
-        };
+    /// Lets the record's click id, of this network, speak where the record does not `[2.9]`.
+    fn filled_by(self, network: Option<Network>) -> Self {
+        let Some(Network { source, medium }) = network else { return self };
         let says_nothing = self.source.is_none() && self.medium.is_none();
-        let is_organic = placeholder(&self.campaign, &["(organic)", "(referral)"])
-            && placeholder(&self.medium, &["organic"]);
-        if says_nothing || is_organic { self.set("google", "cpc") } else { self }
+        let is_open = is_placeholder(&self.campaign, &["(organic)", "(referral)"])
+            && is_placeholder(&self.medium, &["organic"]);
+        let is_google_ad = (source, medium) == ("google", "cpc");
+        if !says_nothing && !(is_google_ad && is_open) {
+            return self;
+        }
+        let campaign = self.campaign.clone();
+        let campaign =
+            campaign.filter(|_| !is_placeholder(&self.campaign, &["(organic)", "(referral)"]));
+        Self { campaign, ..self.set(source, medium) }
     }
+
+    /// `[2.6]`: Direct by word is the absence of evidence; in the params also without a source.
+    fn is_direct(&self) -> bool {
+        let by_word = is_placeholder(&self.source, &["(direct)", "direct"]);
+        by_word
+            && (self.source.is_some() || self.class == 2)
+            && is_placeholder(&self.medium, &["(none)"])
+            && self.click_id.is_none()
+    }
+
+    /// `[2.8]`: GA4 writes a referral by the site itself, or by a payment hop, as any other.
+    fn is_self_referral(&self, event: &RawEvent, rules: &ReferrerRules<'_>) -> bool {
+        let is_referral =
+            self.medium.as_deref().is_some_and(|medium| medium.eq_ignore_ascii_case("referral"));
+        let Some(source) = self.source.as_ref().filter(|_| is_referral) else { return false };
+        let source = without_www(source.to_lowercase());
+        is_own(&source, event, rules) || is_listed(&source, rules.exclusions)
+    }
+}
+
+/// Null, or one of some words.
+fn is_placeholder(value: &Option<String>, words: &[&str]) -> bool {
+    let value = value.as_deref();
+    value.is_none_or(|value| words.iter().any(|word| value.eq_ignore_ascii_case(word)))
+}
+
+/// Source and medium that a click id proves.
+#[derive(Clone, Copy)]
+struct Network {
+    source: &'static str,
+    medium: &'static str,
 }
 
 fn owned(value: Option<&str>) -> Option<String> {
@@ -144,29 +170,25 @@ fn owned(value: Option<&str>) -> Option<String> {
 fn collected(event: &RawEvent) -> Option<Found> {
     let record = event.collected.as_ref()?;
     let read = |value: &Option<String>| owned(value.as_deref());
-    let (gclid, dclid, srsltid) = (read(&record.gclid), read(&record.dclid), read(&record.srsltid));
+    let clicks = [("gclid", &record.gclid), ("dclid", &record.dclid), ("srsltid", &record.srsltid)];
+    let click = clicks.into_iter().find_map(|(key, value)| Some((read(value)?, network(key)?)));
     let found = Found {
         class: 1,
         source: read(&record.manual_source),
         medium: read(&record.manual_medium),
         campaign: read(&record.manual_campaign_name),
-        click_id: gclid.clone().or_else(|| dclid.clone()).or_else(|| srsltid.clone()),
+        click_id: click.as_ref().map(|(value, _)| value.clone()),
         term: read(&record.manual_term),
         content: read(&record.manual_content),
     };
-    let is_empty = found.source.is_none() && found.medium.is_none();
-    match (gclid, dclid, srsltid) {
-        (Some(_), _, _) => Some(found.filled_by_google_click()),
-        (_, Some(_), _) if is_empty => Some(found.set("dbm", "cpm")),
-        (_, None, Some(_)) if is_empty => Some(found.set("google", "organic")),
-        (None, None, None) if is_empty && found.campaign.is_none() => None,
-        _ => Some(found),
-    }
+    let is_named = found.source.is_some() || found.medium.is_some() || found.campaign.is_some();
+    let network = click.map(|(_, network)| network);
+    (is_named || network.is_some()).then(|| found.filled_by(network))
 }
 
-/// Class 2: event params. Direct by word and without a click id is the absence of evidence.
+/// Class 2: event params.
 fn params(event: &RawEvent) -> Option<Found> {
-    let read = |key| owned(event.text_param(key));
+    let read = |key| owned(event.text_param(key).as_deref());
     let found = Found {
         class: 2,
         source: read("source"),
@@ -179,15 +201,9 @@ fn params(event: &RawEvent) -> Option<Found> {
     if found.source.is_none() && found.medium.is_none() && found.campaign.is_none() {
         return None;
     }
-    let absent = |value: &Option<String>, name: &str| {
-        value.as_ref().is_none_or(|value| value.eq_ignore_ascii_case(name))
-    };
-    let is_direct = absent(&found.source, "(direct)") && absent(&found.medium, "(none)");
-    match &found.click_id {
-        None if is_direct => None,
-        None => Some(found),
-        Some(_) => Some(found.filled_by_google_click()),
-    }
+    // Direct is judged by what the record says itself, before its click id speaks for it.
+    let network = found.click_id.as_ref().and_then(|_| network("gclid"));
+    Some(found.filled_by(network))
 }
 
 /// Click ids in the order they are looked for in a URL, with the source and medium they prove.
@@ -202,22 +218,36 @@ const CLICK_IDS: [(&str, &str, &str); 8] = [
     ("fbclid", "facebook", "referral"),
 ];
 
+fn network(key: &str) -> Option<Network> {
+    let (_, source, medium) = CLICK_IDS.iter().find(|(name, _, _)| *name == key)?;
+    Some(Network { source, medium })
+}
+
 fn url_value(event: &RawEvent, key: &str) -> Option<String> {
-    owned(query_value(event.text_param("page_location")?, key).as_deref())
+    owned(query_value(&event.text_param("page_location")?, key).as_deref())
+}
+
+/// The URL's click id, of Google's ad networks or of the others.
+fn url_click(event: &RawEvent, google: bool) -> Option<(String, Network)> {
+    let is_google_ad = |source: &str, medium: &str| (source, medium) == ("google", "cpc");
+    let wanted =
+        CLICK_IDS.iter().filter(|(_, source, medium)| is_google_ad(source, medium) == google);
+    let mut found = wanted.filter_map(|(key, source, medium)| {
+        Some((url_value(event, key)?, Network { source, medium }))
+    });
+    found.next()
 }
 
 /// Class 3: `utm_` values in the page's URL.
 fn url_utm(event: &RawEvent) -> Option<Found> {
     let read = |key| url_value(event, key);
-    let click = CLICK_IDS.iter().find_map(|(key, _, _)| Some((*key, read(key)?)));
-    let is_google =
-        click.as_ref().is_some_and(|(key, _)| matches!(*key, "gclid" | "gbraid" | "wbraid"));
+    let click = url_click(event, true).or_else(|| url_click(event, false));
     let found = Found {
         class: 3,
         source: read("utm_source"),
         medium: read("utm_medium"),
         campaign: read("utm_campaign"),
-        click_id: click.map(|(_, value)| value),
+        click_id: click.as_ref().map(|(value, _)| value.clone()),
         term: read("utm_term"),
         content: read("utm_content"),
     };
@@ -225,16 +255,14 @@ fn url_utm(event: &RawEvent) -> Option<Found> {
     if !is_named && read("utm_id").is_none() {
         return None;
     }
-    Some(if is_google { found.filled_by_google_click() } else { found })
+    Some(found.filled_by(click.map(|(_, network)| network)))
 }
 
-/// Class 4: a click id in the page's URL, else param `gclid`.
+/// Class 4: a click id in the page's URL or param `gclid`, Google's before the others.
 fn click_id(event: &RawEvent) -> Option<Found> {
-    let in_url = CLICK_IDS
-        .iter()
-        .find_map(|(key, source, medium)| Some((url_value(event, key)?, *source, *medium)));
-    let in_param = || Some((owned(event.text_param("gclid"))?, "google", "cpc"));
-    let (value, source, medium) = in_url.or_else(in_param)?;
+    let in_param = || Some((owned(event.text_param("gclid").as_deref())?, network("gclid")?));
+    let click = url_click(event, true).or_else(in_param).or_else(|| url_click(event, false));
+    let (value, Network { source, medium }) = click?;
     let found = Found { class: 4, click_id: Some(value), ..Found::default() };
     Some(found.set(source, medium))
 }
@@ -252,22 +280,33 @@ fn referrer(event: &RawEvent, rules: &ReferrerRules<'_>) -> Option<Found> {
 }
 
 fn referrer_host(event: &RawEvent) -> Option<String> {
-    event.text_param("page_referrer").and_then(host).map(without_www)
+    event.text_param("page_referrer").as_deref().and_then(host).map(without_www)
 }
 
 /// `[2.8]`: why the referrer must not count, `None` when it may or when there is none.
 fn referrer_dropped(event: &RawEvent, rules: &ReferrerRules<'_>) -> Option<ReferrerDropped> {
     let referrer = referrer_host(event)?;
-    let own = event.text_param("page_location").and_then(host).map(without_www);
-    if own.is_some_and(|own| is_within(&referrer, &own) || is_within(&own, &referrer)) {
+    if is_own(&referrer, event, rules) {
         return Some(ReferrerDropped::OwnHost);
     }
-    if rules.exclusions.iter().any(|entry| is_within(&referrer, &entry.trim().to_lowercase())) {
+    if is_listed(&referrer, rules.exclusions) {
         return Some(ReferrerDropped::Excluded);
     }
-    let ignore = event.text_param("ignore_referrer").map(str::trim);
-    let ignored = ignore.is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let ignore = event.text_param("ignore_referrer");
+    let ignored = ignore.is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
     ignored.then_some(ReferrerDropped::IgnoreReferrer)
+}
+
+/// Is a host the page's own one, below or above it, or of var `own_domains` `[2.8]`?
+fn is_own(site: &str, event: &RawEvent, rules: &ReferrerRules<'_>) -> bool {
+    let page = event.text_param("page_location").as_deref().and_then(host).map(without_www);
+    page.is_some_and(|page| is_within(site, &page) || is_within(&page, site))
+        || is_listed(site, rules.own_domains)
+}
+
+/// Is a host one of these domains, or below one?
+fn is_listed(site: &str, domains: &[&str]) -> bool {
+    domains.iter().any(|domain| is_within(site, &domain.trim().to_lowercase()))
 }
 
 fn without_www(host: String) -> String {

@@ -31,18 +31,19 @@ pub fn fold(events: &[Event], settings: &Settings<'_>) -> Attribution {
     answer
 }
 
-/// One row per event key `[2.19]`, in no particular order; counts the copies.
+/// One row per event date and key `[2.19]`, in no particular order; counts the copies.
 fn distinct<'a>(events: &'a [Event], answer: &mut Attribution) -> Vec<&'a Event> {
-    let mut kept: HashMap<&str, (&Event, u32)> = HashMap::with_capacity(events.len());
+    let mut kept: HashMap<(i32, &str), (&Event, u32)> = HashMap::with_capacity(events.len());
     for event in events {
-        let (best, copies) = kept.entry(&event.event_key).or_insert((event, 0));
+        let key = (event.event_date, &*event.event_key);
+        let (best, copies) = kept.entry(key).or_insert((event, 0));
         *copies += 1;
         if event.content_order(best).is_lt() {
             *best = event;
         }
     }
     for (event, copies) in kept.values().filter(|(_, copies)| *copies > 1) {
-        answer.copies.insert(event.event_key.clone(), *copies);
+        *answer.copies.entry(event.event_key.clone()).or_default() += *copies;
     }
     answer.events = kept.len() as u64;
     kept.into_values().map(|(event, _)| event).collect()
@@ -51,7 +52,7 @@ fn distinct<'a>(events: &'a [Event], answer: &mut Attribution) -> Vec<&'a Event>
 /// Adds all rows of one person, whose distinct events are given in total order.
 fn fold_person(
     events: &[&Event],
-    duplicates: &HashSet<&str>,
+    duplicates: &HashSet<(i32, &str)>,
     settings: &Settings<'_>,
     answer: &mut Attribution,
 ) {
@@ -63,6 +64,9 @@ fn fold_person(
         touches.extend(touches::of_session(row, &session.events, settings));
     }
     touches.sort_unstable_by(|a, b| a.position.cmp(&b.position));
+    for (number, touch) in (1..).zip(&mut touches) {
+        touch.touch_number = number;
+    }
 
     for (event, session) in events.iter().zip(session_of) {
         let session = session.map(|session| &rows[session]);

@@ -30,9 +30,7 @@ pub(super) fn journey<'a>(
             let is_own =
                 |touch: &&Touch| Some(&touch.session_key) == conversion.session_key.as_ref();
             let others = touches.get(from..to).unwrap_or_default().iter();
-            // [2.4] also holds among sessions that begin in the same microsecond.
-            let others =
-                others.filter(|touch| !is_own(touch) && touch.position <= conversion.position);
+            let others = others.filter(|touch| !is_own(touch));
             // The own session may begin before the window; it is in nevertheless, and last.
             others.chain(touches[..to].iter().find(is_own)).collect()
         }
@@ -94,7 +92,8 @@ fn untouched_credit(
     evidence: Option<&Evidence>,
     settings: &Settings<'_>,
 ) -> Credit {
-    let label = if conversion.user_pseudo_id.is_none() && evidence.is_some() {
+    let own = evidence.filter(|_| conversion.user_pseudo_id.is_none());
+    let label = if let Some(evidence) = own {
         Label::of(evidence, settings)
     } else if conversion.session_key.is_some() {
         Label::direct()

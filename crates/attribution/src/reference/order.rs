@@ -21,9 +21,8 @@ pub struct Amounts {
 #[must_use]
 pub fn transaction_id(ecommerce_id: Option<&str>, event: &RawEvent) -> Option<String> {
     let in_param = || {
-        let value = event.param("transaction_id")?;
-        let text = value.string_value.as_deref().and_then(usable).map(str::to_owned);
-        text.or_else(|| value.int_value.map(|id| id.to_string()))
+        let value = event.text_param("transaction_id")?;
+        usable(&value).map(str::to_owned)
     };
     ecommerce_id.and_then(usable).map(str::to_owned).or_else(in_param)
 }
@@ -41,7 +40,7 @@ pub fn revenue(event: &RawEvent, amounts: &Amounts) -> (Option<i64>, Option<Stri
     let currency = if in_usd.is_some() {
         Some("USD".to_owned())
     } else {
-        let own = event.text_param("currency").and_then(usable).map(str::to_uppercase);
+        let own = event.text_param("currency").as_deref().and_then(usable).map(str::to_uppercase);
         own.filter(|_| other.is_some())
     };
     (in_usd.or(other), currency)

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Position, Text};
+use super::{Evidence, Position, Text};
 use crate::single_touch::AttributionModel;
 
 /// One row of `int_sessions`.
@@ -36,7 +36,7 @@ pub struct Session {
     pub is_engaged: bool,
     /// The first `page_location` in total order.
     pub landing_page: Option<Text>,
-    /// The first `ga_session_number` in total order.
+    /// The smallest `ga_session_number`.
     pub session_number: Option<i64>,
     /// Session-grain source, `(not set)` when unknown (section 3).
     pub source: Text,
@@ -44,6 +44,8 @@ pub struct Session {
     pub medium: Text,
     /// Session-grain campaign.
     pub campaign: Text,
+    /// Which record gave the source: `last_click`, `page`, `param`, `first_user`.
+    pub source_record: Option<&'static str>,
 }
 
 /// One row of `int_touchpoints`; source, medium and campaign as displayed.
@@ -71,7 +73,7 @@ pub struct Touch {
     pub is_direct: bool,
     /// Class of the evidence; null for a Direct touch at a session's start and in session grain.
     pub evidence_class: Option<u8>,
-    /// Number within the session from 1, counted after excluded channels are removed.
+    /// Number within the person from 1, counted after excluded channels are removed.
     pub touch_number: u32,
 }
 
@@ -98,6 +100,8 @@ pub struct Conversion {
     pub revenue_micros: Option<i64>,
     /// Currency of the revenue.
     pub currency: Option<Text>,
+    /// Evidence of the event itself `[2.24]`.
+    pub evidence: Option<Evidence>,
     /// Had an earlier purchase the same transaction id `[2.20]`?
     pub is_duplicate: bool,
     /// A purchase with neither id nor revenue (section 4).

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Event, NOT_SET, Session, Settings, SourceFields, Text, evidence::usable, key_of};
+use super::{Event, NOT_SET, Session, Settings, SourceFields, Text, key_of};
 
 /// An event without a session id joins the one before it up to this age, inclusive `[2.17]`.
 const INACTIVITY_MICROS: i64 = 30 * 60 * 1_000_000;
@@ -64,7 +64,7 @@ pub(super) fn row(session: &SessionEvents<'_>, settings: &Settings<'_>) -> Optio
     };
     let stream_id = first.stream_id.as_deref();
     let property_id = &*settings.property_id;
-    let source = source_of(&session.events);
+    let (source_record, source) = source_of(&session.events);
     Some(Session {
         session_key: key_of(&[Some(property_id), stream_id, Some(&user_pseudo_id), Some(&id)]),
         person_key: first.person_key.clone(),
@@ -83,38 +83,44 @@ pub(super) fn row(session: &SessionEvents<'_>, settings: &Settings<'_>) -> Optio
         source: displayed(source.source.as_ref()),
         medium: displayed(source.medium.as_ref()),
         campaign: displayed(source.campaign.as_ref()),
+        source_record,
     })
 }
 
-/// Section 3: the one record that names the session's source; all empty when none does.
-fn source_of(events: &[&Event]) -> SourceFields {
+/// Section 3: the one record that names the session's source, and its name; empty when none does.
+fn source_of(events: &[&Event]) -> (Option<&'static str>, SourceFields) {
     let last_click = events.iter().map(|event| &event.last_click).find(|f| f.is_present());
     let first_user = || {
-        let is_first = session_number(events) == Some(1);
-        let mut records = events.iter().map(|event| &event.first_user);
-        if is_first { records.find(|f| f.is_present()) } else { None }
+        let first = events.first().filter(|_| session_number(events) == Some(1))?;
+        Some(("first_user", &first.first_user))
     };
-    let chosen = last_click.or_else(|| param_record(events)).or_else(first_user);
-    chosen.cloned().unwrap_or_default()
+    let chosen =
+        last_click.map(|f| ("last_click", f)).or_else(|| param_record(events)).or_else(first_user);
+    match chosen {
+        Some((name, fields)) => (Some(name), fields.clone()),
+        None => (None, SourceFields::default()),
+    }
 }
 
 /// Section 3 (2): params of the first page view, else of the first event before it that has any;
 /// in a session without page views of the first event that has any.
-fn param_record<'a>(events: &[&'a Event]) -> Option<&'a SourceFields> {
+fn param_record<'a>(events: &[&'a Event]) -> Option<(&'static str, &'a SourceFields)> {
     let page_view = events.iter().position(|event| is_page_view(event));
     let on_page_view = page_view.map(|at| &events[at].params).filter(|f| f.is_present());
     let before = &events[..page_view.unwrap_or(events.len())];
-    on_page_view.or_else(|| before.iter().map(|event| &event.params).find(|f| f.is_present()))
+    let earlier = || before.iter().map(|event| &event.params).find(|f| f.is_present());
+    on_page_view.map(|f| ("page", f)).or_else(|| Some(("param", earlier()?)))
 }
 
 fn session_number(events: &[&Event]) -> Option<i64> {
-    events.iter().find_map(|event| event.session_number)
+    events.iter().filter_map(|event| event.session_number).min()
 }
 
 fn is_page_view(event: &Event) -> bool {
     &*event.event_name == "page_view"
 }
 
+/// Section 3: an empty field is `(not set)`.
 fn displayed(value: Option<&Text>) -> Text {
-    value.and_then(|value| usable(value)).unwrap_or(NOT_SET).into()
+    value.map(|value| value.trim()).filter(|value| !value.is_empty()).unwrap_or(NOT_SET).into()
 }

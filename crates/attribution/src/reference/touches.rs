@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::evidence::is_direct;
 use super::{DIRECT, Event, Evidence, NOT_SET, Session, Settings, Text, Touch, TouchGrain, key_of};
 
 /// Touches of one session in total order, excluded channels removed `[2.6]`.
@@ -16,9 +15,6 @@ pub(super) fn of_session(
         TouchGrain::Session => vec![whole_session(session, events, settings)],
     };
     touches.retain(|touch| !settings.excluded_channels.contains(&touch.channel));
-    for (number, touch) in (1..).zip(&mut touches) {
-        touch.touch_number = number;
-    }
     touches
 }
 
@@ -33,11 +29,8 @@ pub(super) struct Label {
 }
 
 impl Label {
-    /// The label of evidence, or of its absence.
-    pub(super) fn of(evidence: Option<&Evidence>, settings: &Settings<'_>) -> Self {
-        let Some(evidence) = evidence.filter(|evidence| !is_direct(evidence)) else {
-            return Self::direct();
-        };
+    /// The label of evidence. Direct is its absence, so evidence is never Direct `[2.6]`.
+    pub(super) fn of(evidence: &Evidence, settings: &Settings<'_>) -> Self {
         let display = |value: &Option<Text>| value.clone().unwrap_or_else(|| NOT_SET.into());
         let fields = &evidence.fields;
         let values = [&fields.source, &fields.medium, &fields.campaign].map(display);
@@ -111,7 +104,7 @@ fn clicks(session: &Session, events: &[&Event], settings: &Settings<'_>) -> Vec<
         if let Some(evidence) = page.best {
             let tuple = Some(comparable(evidence));
             if before != tuple {
-                let label = Label::of(Some(evidence), settings);
+                let label = Label::of(evidence, settings);
                 touches.push(touch(session, page.first, label, Some(evidence)));
             }
             before = tuple;

@@ -107,10 +107,14 @@ impl RawEvent {
         found.map(|param| &param.value)
     }
 
-    /// Text of the first param of this name; null when its value is a number.
+    /// Text of the first param of this name, whichever column holds it; a whole number has no
+    /// fraction.
     #[must_use]
-    pub fn text_param(&self, key: &str) -> Option<&str> {
-        self.param(key)?.string_value.as_deref()
+    pub fn text_param(&self, key: &str) -> Option<String> {
+        let value = self.param(key)?;
+        let number = || Some(value.double_value.or(value.float_value)?.to_string());
+        let int = || Some(value.int_value?.to_string());
+        value.string_value.clone().or_else(int).or_else(number)
     }
 
     /// Column `ga_session_id`: the int, else a text of digits that fits 64 bits.

@@ -12,7 +12,12 @@ fn is_assistant(host: &str) -> bool {
 
 fn rules() -> ReferrerRules<'static> {
     const EXCLUSIONS: &[&str] = &["PayPal.com", "stripe.com"];
-    ReferrerRules { exclusions: EXCLUSIONS, search_engine: &engine, is_ai_assistant: &is_assistant }
+    ReferrerRules {
+        exclusions: EXCLUSIONS,
+        own_domains: &["shop-checkout.example"],
+        search_engine: &engine,
+        is_ai_assistant: &is_assistant,
+    }
 }
 
 fn row(params: &[(&str, &str)]) -> RawEvent {
@@ -96,15 +101,12 @@ fn a_google_click_fills_only_what_is_missing() {
         ("utm_campaign=spring&gclid=G", "3 google/cpc/spring G"),
         ("utm_source=google&gclid=G", "3 google/cpc/- G"),
         ("utm_source=google&utm_medium=organic&gclid=G", "3 google/cpc/- G"),
-        (
-            "utm_source=g&utm_medium=organic&utm_campaign=(Organic)&wbraid=W",
-            "3 google/cpc/(Organic) W",
-        ),
+        ("utm_source=g&utm_medium=organic&utm_campaign=(Organic)&wbraid=W", "3 google/cpc/- W"),
         ("utm_source=bing&utm_medium=cpc&gclid=G", "3 bing/cpc/- G"),
         ("utm_source=mail&utm_campaign=spring&gclid=G", "3 mail/-/spring G"),
         ("utm_source=news&utm_medium=email&gbraid=B", "3 news/email/- B"),
         ("utm_id=77&gclid=(not set)", "3 -/-/- -"),
-        ("utm_campaign=spring&msclkid=M", "3 -/-/spring M"),
+        ("utm_campaign=spring&msclkid=M", "3 bing/cpc/spring M"),
     ];
     for (query, expected) in cases {
         assert_eq!(shown(&page(query)), expected, "{query}");
@@ -186,21 +188,30 @@ fn utms_on_the_return_win() {
     assert_eq!(derive(&event, &rules()).referrer_dropped, Some(ReferrerDropped::Excluded));
 }
 
-/// [2.6]
+/// [2.6] Direct by word in any of the classes 1–3; a campaign alone is a real click, except in params.
 #[test]
-fn direct_needs_no_source_no_medium_and_no_click() {
-    let evidence = |source: Option<&str>, medium: Option<&str>, click_id: Option<&str>| Evidence {
-        class: 1,
-        fields: SourceFields {
-            source: source.map(Text::from),
-            medium: medium.map(Text::from),
-            campaign: Some("spring".into()),
-        },
-        click_id: click_id.map(Text::from),
-    };
-    assert!(is_direct(&evidence(None, None, None)));
-    assert!(is_direct(&evidence(Some("Direct"), Some("(none)"), None)));
-    assert!(!is_direct(&evidence(Some("(direct)"), Some("(none)"), Some("G"))));
-    assert!(!is_direct(&evidence(Some("(direct)"), Some("email"), None)));
-    assert!(!is_direct(&evidence(Some("(data deleted)"), Some("(none)"), None)));
+fn direct_is_no_evidence_in_any_class() {
+    let direct = |c: &mut CollectedSource| c.manual_source = some("Direct");
+    assert_eq!(shown(&with_collected(direct)), "3 url/-/- -");
+    assert_eq!(shown(&page("utm_source=(direct)&utm_campaign=x")), "");
+    assert_eq!(shown(&page("utm_source=(direct)&fbclid=F")), "3 (direct)/-/- F");
+    assert_eq!(shown(&page("utm_campaign=x")), "3 -/-/x -");
+    assert_eq!(shown(&with_collected(|c| c.manual_campaign_name = some("x"))), "1 -/-/x -");
+}
+
+/// [2.8] A referral that GA4 wrote into the params is judged as the referrer itself.
+#[test]
+fn self_referrals_in_params_are_no_evidence() {
+    let from =
+        |source: &str| row(&[("page_location", PAGE), ("source", source), ("medium", "Referral")]);
+    for own in ["shop.example", "www.Shop.example", "pay.shop.example", "shop-checkout.example"] {
+        assert_eq!(shown(&from(own)), "", "{own}");
+    }
+    assert_eq!(shown(&from("checkout.stripe.com")), "");
+    assert_eq!(shown(&from("workshop.example")), "2 workshop.example/Referral/- -");
+    let mut news = from("shop.example");
+    news.params.push(Param::text("page_referrer", "https://news.example/"));
+    assert_eq!(shown(&news), "5 news.example/referral/(referral) -");
+    let mail = row(&[("page_location", PAGE), ("source", "shop.example"), ("medium", "email")]);
+    assert_eq!(shown(&mail), "2 shop.example/email/- -");
 }

@@ -116,7 +116,11 @@ fn check_precedence(answer: &Attribution, grain: TouchGrain) -> Result<(), TestC
     prop_assert_eq!(conversions.len(), answer.conversions.len());
     for step in &answer.journeys {
         let (touch, conversion) = (touches[&step.touch_id], conversions[&step.conversion_id]);
-        prop_assert!(touch.position <= conversion.position);
+        let in_order = match grain {
+            TouchGrain::Click => touch.position <= conversion.position,
+            TouchGrain::Session => touch.position.timestamp <= conversion.position.timestamp,
+        };
+        prop_assert!(in_order);
         prop_assert_eq!(&touch.person_key, &conversion.person_key);
         let is_own = Some(&touch.session_key) == conversion.session_key.as_ref();
         let age = conversion.position.timestamp - touch.position.timestamp;

@@ -56,17 +56,20 @@ fn null_users_are_never_grouped() {
     assert_ne!(answer.conversions[0].person_key, answer.conversions[1].person_key);
 }
 
-/// [2.19] Of several copies the one with the least content stays; null is the largest.
+/// [2.19] Of several copies of one day the one with the least content stays; null is the least.
 #[test]
 fn copies_are_counted_and_the_least_content_stays() {
     let bare = purchase("a", 0);
-    let known = bare.clone().change(|event| event.user_id = Some(text("member")));
-    let found = known.clone().found(1, "news/email");
-    let later = known.clone().found(1, "zine/email");
-    for events in [[&bare, &known, &found, &later], [&later, &found, &known, &bare]] {
+    let found = bare.clone().found(1, "news/email");
+    let later = bare.clone().found(1, "zine/email");
+    let known = found.clone().change(|event| event.user_id = Some(text("member")));
+    let few = bare.clone().change(|event| event.revenue_micros = Some(1));
+    for events in [[&known, &found, &later], [&later, &found, &known]] {
         let answer = fold(&events.map(Event::clone), &settings());
         assert_eq!(answer.events, 1);
-        assert_eq!(answer.copies.get("a"), Some(&4));
+        assert_eq!(answer.copies.get("a"), Some(&3));
         assert_eq!(credited(&answer, "a"), ["news"; 4]);
     }
+    let answer = fold(&[bare, found, few], &settings());
+    assert_eq!(answer.conversions[0].revenue_micros, Some(1));
 }
