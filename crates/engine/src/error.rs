@@ -32,6 +32,12 @@ pub enum EngineError {
         /// Whether planning failed (the SQL is wrong) or running (the rows are).
         planning: bool,
     },
+    /// The SQL needs more memory than it may have, and can't spill.
+    #[error("not enough memory: {message}")]
+    Memory {
+        /// Which step asked for how much.
+        message: String,
+    },
     /// A feed that the SQL reads failed; the text is the feed's own.
     #[error("{0}")]
     Feed(String),
@@ -81,7 +87,7 @@ impl EngineError {
         match self {
             Self::Sql { planning: true, .. } | Self::Type { .. } => Kind::Project,
             Self::Sql { .. } | Self::Feed(_) | Self::Damaged { .. } => Kind::Data,
-            Self::Io { .. } | Self::Conflict { .. } => Kind::Unavailable,
+            Self::Io { .. } | Self::Conflict { .. } | Self::Memory { .. } => Kind::Unavailable,
             Self::Internal(_) => Kind::Internal,
         }
     }
@@ -96,6 +102,7 @@ impl EngineError {
             Self::Damaged { .. } => "E3005",
             Self::Conflict { .. } => "E3006",
             Self::Type { .. } => "E3007",
+            Self::Memory { .. } => "E3008",
             Self::Internal(_) => "E3999",
         }
     }
@@ -103,22 +110,31 @@ impl EngineError {
     /// What to do next, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                Some("free disk space and run `clicktrail retry`; the last good tables are intact".into())
-            }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Some(
+                "free disk space and run `clicktrail retry`; the last good tables are intact"
+                    .into(),
+            ),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("check who owns the folder and its permissions".into())
             }
             Self::Damaged { .. } => {
                 Some("delete the table's folder and run `clicktrail build --full-refresh`".into())
             }
-            Self::Conflict { .. } => Some("another clicktrail is writing here; run this again".into()),
+            Self::Conflict { .. } => {
+                Some("another clicktrail is writing here; run this again".into())
+            }
+            Self::Memory { .. } => {
+                Some("allow more with `--memory 8GB`, or use fewer `--threads`".into())
+            }
             Self::Type { column, .. } => Some(format!("cast `{column}` in the model")),
             _ => None,
         }
     }
 
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }

@@ -21,7 +21,8 @@ pub(crate) fn target_dir(project: &Project) -> PathBuf {
 /// Where the compiled SQL of a node goes, relative to the project.
 pub(crate) fn compiled_path(project: &Project, node: &Node) -> PathBuf {
     let file = if node.test_metadata.is_some() {
-        node.original_file_path.join(format!("{}.sql", node.name))
+        // The alias is the name, shortened where a file system would refuse it.
+        node.original_file_path.join(format!("{}.sql", node.alias))
     } else {
         node.original_file_path.clone()
     };
@@ -36,7 +37,13 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Results as `run_results.json`, or `sources.json` for freshness.
-pub(crate) fn write_results(project: &Project, file: &str, summary: &RunSummary, at_micros: i64, id: &str) -> Result<()> {
+pub(crate) fn write_results(
+    project: &Project,
+    file: &str,
+    summary: &RunSummary,
+    at_micros: i64,
+    id: &str,
+) -> Result<()> {
     let document = json!({
         "metadata": {
             "schema_version": SCHEMA_VERSION,

@@ -79,7 +79,8 @@ impl<'a> Catalog<'a> {
     ) -> Result<Compiled> {
         let mut all = self.ephemeral.clone();
         all.extend(names.clone());
-        let context = CompileContext { relations: self, names: Some(&all), overrides: Some(overrides) };
+        let context =
+            CompileContext { relations: self, names: Some(&all), overrides: Some(overrides) };
         Ok(self.project.compile(node, &context)?)
     }
 
@@ -123,7 +124,12 @@ impl<'a> Catalog<'a> {
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn register(&self, session: &Session, id: &str, known: &mut BTreeSet<String>) -> Result<()> {
+    pub(crate) fn register(
+        &self,
+        session: &Session,
+        id: &str,
+        known: &mut BTreeSet<String>,
+    ) -> Result<()> {
         if !known.insert(id.to_owned()) {
             return Ok(());
         }
@@ -147,7 +153,11 @@ impl<'a> Catalog<'a> {
             let error = PipelineError::from(error);
             let path = node.original_file_path.clone();
             let compiled_path = crate::artifacts::compiled_path(self.project, node);
-            PipelineError::Located(Box::new(crate::problem::of_node(&error, &path, Some((&compiled, compiled_path)))))
+            PipelineError::Located(Box::new(crate::problem::of_node(
+                &error,
+                &path,
+                Some((&compiled, compiled_path)),
+            )))
         })
     }
 

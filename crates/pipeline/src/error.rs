@@ -121,7 +121,9 @@ impl PipelineError {
             Self::Project(error) => error.hint(),
             Self::Engine(error) => error.hint(),
             Self::Ingest(error) => error.hint(),
-            Self::Locked { .. } => Some("wait for it, or stop it; the lock goes with the process".into()),
+            Self::Locked { .. } => {
+                Some("wait for it, or stop it; the lock goes with the process".into())
+            }
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free disk space; the last good tables are intact".into())
             }
@@ -147,10 +149,22 @@ impl PipelineError {
             Self::Project(error) => error.fault.to_string(),
             other => other.to_string(),
         };
-        Problem { code: self.code(), message, hint: self.hint(), file, line, column, length: 0, compiled: None }
+        Problem {
+            code: self.code(),
+            message,
+            hint: self.hint(),
+            file,
+            line,
+            column,
+            length: 0,
+            compiled: None,
+        }
     }
 
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }

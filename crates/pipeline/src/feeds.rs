@@ -15,7 +15,6 @@ use crate::error::{PipelineError, Result};
 use crate::fingerprint;
 use crate::report::Problem;
 
-
 /// A source table and the var that says where its files are.
 const FEEDS: [(&str, &str, &str); 3] = [
     ("ga4", "events", "ga4_export"),
@@ -67,7 +66,10 @@ impl Feeds {
                 match ingest::discover(&patterns, &project.dir) {
                     Ok(files) => found = files,
                     Err(error) => {
-                        missing.insert(format!("{source}.{table}"), PipelineError::from(error).problem());
+                        missing.insert(
+                            format!("{source}.{table}"),
+                            PipelineError::from(error).problem(),
+                        );
                     }
                 }
             }
@@ -83,6 +85,11 @@ impl Feeds {
             passed_over = 0;
         }
         Ok(Self { files, rejects: Rejects::new(max_bad_rows(project)?), passed_over, missing })
+    }
+
+    /// Each source's name in SQL and the var that says where its files are; the daily export comes first.
+    pub(crate) fn vars() -> Vec<(String, &'static str)> {
+        FEEDS.iter().map(|(source, table, var)| (format!("{source}.{table}"), *var)).collect()
     }
 
     /// The name in SQL of a source table, if its rows are export files.
@@ -235,11 +242,19 @@ impl ExportFeed {
     }
 
     fn options(&self, columns: Vec<String>) -> ReadOptions {
-        ReadOptions { columns: Some(columns), rejects: Arc::clone(&self.rejects), ..ReadOptions::default() }
+        ReadOptions {
+            columns: Some(columns),
+            rejects: Arc::clone(&self.rejects),
+            ..ReadOptions::default()
+        }
     }
 }
 
-fn of_day(batch: &RecordBatch, day: &str, drop: bool) -> Result<RecordBatch, arrow::error::ArrowError> {
+fn of_day(
+    batch: &RecordBatch,
+    day: &str,
+    drop: bool,
+) -> Result<RecordBatch, arrow::error::ArrowError> {
     let index = batch.schema().index_of(DAY)?;
     let wanted: BooleanArray =
         batch.column(index).as_string_view().iter().map(|value| Some(value == Some(day))).collect();
@@ -269,7 +284,9 @@ impl Feed for ExportFeed {
     fn schema(&self, leaves: Option<&[String]>) -> SchemaRef {
         match leaves {
             // The paths come from plans over the whole schema, so they are all known.
-            Some(leaves) => ingest::schema::project(leaves).unwrap_or_else(|_| ingest::schema::events()),
+            Some(leaves) => {
+                ingest::schema::project(leaves).unwrap_or_else(|_| ingest::schema::events())
+            }
             None => ingest::schema::events(),
         }
     }
@@ -284,7 +301,8 @@ impl Feed for ExportFeed {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
-        let part = self.parts.read().unwrap_or_else(PoisonError::into_inner).get(partition).cloned();
+        let part =
+            self.parts.read().unwrap_or_else(PoisonError::into_inner).get(partition).cloned();
         match part {
             Some(part) => self.open(&part, leaves).map_err(|error| text(&error)),
             None => Ok(Box::new(std::iter::empty())),

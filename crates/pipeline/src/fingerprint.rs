@@ -25,8 +25,12 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> String {
     let mut sum: u128 = 0;
     let mut count: u64 = 0;
     for batch in batches {
-        let fields =
-            batch.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+        let fields = batch
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| SortField::new(field.data_type().clone()))
+            .collect();
         let Ok(converter) = RowConverter::new(fields) else { return String::new() };
         let Ok(rows) = converter.convert_columns(batch.columns()) else { return String::new() };
         for row in &rows {

@@ -25,7 +25,8 @@ pub(crate) fn of_node(
             problem.file = Some(source.to_path_buf());
             if let Some(name) = subject {
                 problem.length = name.chars().count();
-                problem.hint = nearest(name, candidates).map(|name| format!("did you mean `{name}`?"));
+                problem.hint =
+                    nearest(name, candidates).map(|name| format!("did you mean `{name}`?"));
             }
             if let (Some((line, column)), Some((compiled, path))) = (position, compiled) {
                 place(&mut problem, compiled, *line, *column);
@@ -45,7 +46,8 @@ pub(crate) fn of_query(error: EngineError) -> PipelineError {
         PipelineError::Engine(EngineError::Sql { position, subject, candidates, .. }) => {
             if let Some(name) = subject {
                 problem.length = name.chars().count();
-                problem.hint = nearest(name, candidates).map(|name| format!("did you mean `{name}`?"));
+                problem.hint =
+                    nearest(name, candidates).map(|name| format!("did you mean `{name}`?"));
             }
             (problem.line, problem.column) = position.unzip();
         }
@@ -79,7 +81,10 @@ fn of_feed(text: &str) -> Problem {
 }
 
 /// The most alike of some names.
-pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a String>) -> Option<&'a String> {
+pub(crate) fn nearest<'a>(
+    name: &str,
+    names: impl IntoIterator<Item = &'a String>,
+) -> Option<&'a String> {
     names
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))

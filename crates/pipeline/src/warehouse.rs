@@ -30,7 +30,12 @@ pub(crate) struct Lock {
 impl Warehouse {
     /// The warehouse of a target: its `path`, relative to the project.
     pub(crate) fn of(project: &clicktrail_project::Project) -> Self {
-        let path = project.target.fields.get("path").and_then(|path| path.as_str()).unwrap_or(PATH_DEFAULT);
+        let path = project
+            .target
+            .fields
+            .get("path")
+            .and_then(|path| path.as_str())
+            .unwrap_or(PATH_DEFAULT);
         Self { dir: project.dir.join(path) }
     }
 
@@ -51,6 +56,14 @@ impl Warehouse {
         let dir = self.dir.join(SPILL).join(std::process::id().to_string());
         fs::create_dir_all(&dir).map_err(PipelineError::io("create", &dir))?;
         Ok(dir)
+    }
+
+    /// Deletes this process's folder again.
+    pub(crate) fn remove_spill_dir(&self) {
+        let dir = self.dir.join(SPILL);
+        let _ = fs::remove_dir_all(dir.join(std::process::id().to_string()));
+        // Stays while another process has a folder in it.
+        let _ = fs::remove_dir(dir);
     }
 
     /// Deletes what killed processes spilled.

@@ -21,8 +21,9 @@ use crate::report::{Reporter, RunPlan, RunSummary, Status};
 use crate::run::Run;
 use crate::warehouse::Warehouse;
 
-/// Bytes that the engine may hold before it spills, when the user sets none.
-const MEMORY_DEFAULT: usize = 1 << 30;
+/// Bytes that sorts, joins and aggregates may reserve before they spill, when the user sets none. They count
+/// texts that several batches share once for each batch, so what is really held is far less.
+const MEMORY_DEFAULT: usize = 3 << 30;
 
 /// Table of the rows that could not be read.
 const REJECTED: &str = "rejected_rows";
@@ -138,6 +139,12 @@ pub struct Workspace {
     pub(crate) warehouse: Warehouse,
 }
 
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        self.warehouse.remove_spill_dir();
+    }
+}
+
 impl Workspace {
     /// Reads the project and its profile; touches no data.
     ///
@@ -225,26 +232,48 @@ impl Workspace {
             seconds: self.clock.seconds() - start,
         };
         let id = &self.settings.load.invocation_id;
-        artifacts::write_results(&self.project, "run_results.json", &summary, self.clock.now_micros(), id)?;
+        artifacts::write_results(
+            &self.project,
+            "run_results.json",
+            &summary,
+            self.clock.now_micros(),
+            id,
+        )?;
         self.project.manifest.write(&artifacts::target_dir(&self.project).join("manifest.json"))?;
         Ok(summary)
     }
 
-    fn run_plan(&self, selected: &BTreeSet<String>, request: &RunRequest, threads: usize) -> RunPlan {
+    fn run_plan(
+        &self,
+        selected: &BTreeSet<String>,
+        request: &RunRequest,
+        threads: usize,
+    ) -> RunPlan {
         let manifest = &self.project.manifest;
         let count = |kind: ResourceType| {
-            selected.iter().filter(|id| manifest.nodes.get(*id).is_some_and(|node| node.resource_type == kind)).count()
+            selected
+                .iter()
+                .filter(|id| manifest.nodes.get(*id).is_some_and(|node| node.resource_type == kind))
+                .count()
         };
         let unit_tests = selected.iter().filter(|id| manifest.unit_tests.contains_key(*id)).count();
         let counts = match request.verb {
             Verb::Run => [count(ResourceType::Model), 0, 0, 0],
             Verb::Seed => [0, count(ResourceType::Seed), 0, 0],
             Verb::Test => [0, 0, count(ResourceType::Test), unit_tests],
-            Verb::Build => {
-                [count(ResourceType::Model), count(ResourceType::Seed), count(ResourceType::Test), unit_tests]
-            }
+            Verb::Build => [
+                count(ResourceType::Model),
+                count(ResourceType::Seed),
+                count(ResourceType::Test),
+                unit_tests,
+            ],
         };
-        RunPlan { command: request.verb.as_str().into(), target: self.project.target.name.clone(), counts, threads }
+        RunPlan {
+            command: request.verb.as_str().into(),
+            target: self.project.target.name.clone(),
+            counts,
+            threads,
+        }
     }
 
     /// Bad rows that the var `max_bad_rows` allowed are kept in the table `rejected_rows`; those of a file
@@ -257,13 +286,19 @@ impl Workspace {
         let before = table.snapshot()?;
         let batch = feeds.rejects.to_batch()?;
         let schema = stored_schema(&batch.schema())?;
-        let mut writer =
-            TableWriter::new(&table, before.as_ref(), Arc::clone(&schema), WriterSettings::default(), Arc::default())?;
+        let mut writer = TableWriter::new(
+            &table,
+            before.as_ref(),
+            Arc::clone(&schema),
+            WriterSettings::default(),
+            Arc::default(),
+        )?;
         if let Some(before) = &before {
             let session = self.engine()?.session()?;
             session.add_table("before", before)?;
             session.add_batches("now", batch.schema(), vec![batch.clone()])?;
-            let plan = session.plan("select before.* from before left anti join now on before.file = now.file")?;
+            let plan = session
+                .plan("select before.* from before left anti join now on before.file = now.file")?;
             session.run(&plan, &mut |batch| writer.write(&batch))?;
         }
         writer.write(&batch)?;
@@ -357,7 +392,10 @@ impl Workspace {
             }
             if Catalog::is_stored(node) && self.warehouse.snapshot(&node.alias)?.is_none() {
                 // Named by chance, or not built yet: only the second shows, and the engine says so.
-                if text.split(|char: char| !char.is_alphanumeric() && char != '_').any(|word| word == node.alias) {
+                if text
+                    .split(|char: char| !char.is_alphanumeric() && char != '_')
+                    .any(|word| word == node.alias)
+                {
                     catalog.register(&session, id, &mut known)?;
                 }
                 continue;
@@ -426,7 +464,8 @@ impl Workspace {
                 }
             }
         };
-        let (schema, batches) = session.query(&format!("select * from (\n{sql}\n) as shown{limit}"))?;
+        let (schema, batches) =
+            session.query(&format!("select * from (\n{sql}\n) as shown{limit}"))?;
         Ok(QueryResult { schema, batches })
     }
 
@@ -440,7 +479,11 @@ impl Workspace {
         let selected = self.project.select(select)?;
         let mut compiled = Vec::new();
         for id in self.project.manifest.order() {
-            let Some(node) = self.project.manifest.nodes.get(&id).filter(|_| selected.contains(&id)) else { continue };
+            let Some(node) =
+                self.project.manifest.nodes.get(&id).filter(|_| selected.contains(&id))
+            else {
+                continue;
+            };
             if !matches!(node.resource_type, ResourceType::Model | ResourceType::Test) {
                 continue;
             }
@@ -460,10 +503,14 @@ impl Workspace {
     pub fn clean(&self) -> Result<Vec<PathBuf>> {
         let mut deleted = Vec::new();
         for target in &self.project.clean_targets {
-            let inside = target.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+            let inside =
+                target.components().all(|part| matches!(part, std::path::Component::Normal(_)));
             if !inside {
                 return Err(PipelineError::Setting {
-                    message: format!("clean target `{}` is not a folder inside the project", target.display()),
+                    message: format!(
+                        "clean target `{}` is not a folder inside the project",
+                        target.display()
+                    ),
                     hint: Some("list folders below the project in `clean-targets`".into()),
                 });
             }

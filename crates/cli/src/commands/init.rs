@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Generate data to play with
     #[arg(long)]
     demo: bool,
+    /// Go on with `clicktrail build` in the new project
+    #[arg(long, requires = "demo")]
+    build: bool,
 }
 
 /// Writes the project; the next command goes to stdout.
@@ -49,10 +52,24 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
     if args.demo {
         generate::write(&generate::demo_settings()?, &args.dir.join(DEMO_DATA), session)?;
     }
+    if args.build {
+        return build(&args.dir);
+    }
     let mut out = stdout();
     writeln!(out, "{}", next(&args.dir, args.demo))?;
     out.flush()?;
     Ok(Outcome::Done)
+}
+
+/// Builds the new project as a user would: by a command of its own, with its own settings and log.
+fn build(dir: &Path) -> Result<Outcome> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let status = std::process::Command::new(program)
+        .args(["build", "--project-dir"])
+        .arg(dir)
+        .status()
+        .context("cannot start the build")?;
+    Ok(Outcome::failed_if(!status.success()))
 }
 
 /// A folder with anything but version control in it belongs to someone.

@@ -16,7 +16,13 @@ pub(crate) fn planning_failure(error: &DataFusionError, sql: &str) -> EngineErro
     let position = position_in(&message)
         .or_else(|| span_of(error))
         .or_else(|| subject.as_deref().and_then(|name| position_of_name(sql, name)));
-    EngineError::Sql { message: without_position(&message), position, subject, candidates, planning: true }
+    EngineError::Sql {
+        message: without_position(&message),
+        position,
+        subject,
+        candidates,
+        planning: true,
+    }
 }
 
 /// An error of rows that were met while running.
@@ -32,6 +38,12 @@ pub(crate) fn running_failure(error: &DataFusionError) -> EngineError {
 
 /// A feed's text or an I/O error at the bottom of a chain of wrappers.
 fn known_cause(error: &DataFusionError) -> Option<EngineError> {
+    if let DataFusionError::ResourcesExhausted(text) = error.find_root() {
+        // The first sentence says who asked; a list of all that hold memory follows it.
+        let message = text.lines().next().unwrap_or_default();
+        let message = message.split(" with top memory consumers").next().unwrap_or(message);
+        return Some(EngineError::Memory { message: lower_first(message) });
+    }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
         if let Some(FeedFailure(text)) = current.downcast_ref() {
@@ -44,7 +56,11 @@ fn known_cause(error: &DataFusionError) -> Option<EngineError> {
         }
         if let Some(io) = current.downcast_ref::<std::io::Error>() {
             let source = std::io::Error::new(io.kind(), io.to_string());
-            return Some(EngineError::Io { action: "spill", path: std::path::PathBuf::from("temporary files"), source });
+            return Some(EngineError::Io {
+                action: "spill",
+                path: std::path::PathBuf::from("temporary files"),
+                source,
+            });
         }
         cause = current.source();
     }
@@ -75,9 +91,13 @@ fn plain(error: &DataFusionError) -> String {
         .unwrap_or(line)
         .replace("'datafusion.public.", "'")
         .replace("'datafusion.", "'");
+    lower_first(&line)
+}
+
+/// House style: lower case, no full stop.
+fn lower_first(line: &str) -> String {
     let mut chars = line.chars();
     match chars.next() {
-        // House style: lower case, no full stop.
         Some(first) => format!("{}{}", first.to_lowercase(), chars.as_str().trim_end_matches('.')),
         None => String::new(),
     }
@@ -95,12 +115,15 @@ fn names(error: &DataFusionError, message: &str) -> (Option<String>, Vec<String>
             _ => (None, Vec::new()),
         },
         DataFusionError::SQL(parser, _) => match parser.as_ref() {
-            ParserError::ParserError(_) | ParserError::TokenizerError(_) | ParserError::RecursionLimitExceeded => {
-                (None, Vec::new())
-            }
+            ParserError::ParserError(_)
+            | ParserError::TokenizerError(_)
+            | ParserError::RecursionLimitExceeded => (None, Vec::new()),
         },
         _ => {
-            let quoted = message.split('\'').nth(1).filter(|_| message.contains("not found") || message.contains("nvalid function"));
+            let quoted = message
+                .split('\'')
+                .nth(1)
+                .filter(|_| message.contains("not found") || message.contains("nvalid function"));
             (quoted.map(|name| name.rsplit('.').next().unwrap_or(name).to_owned()), Vec::new())
         }
     }

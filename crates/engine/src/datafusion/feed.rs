@@ -109,7 +109,14 @@ impl TableProvider for FeedTable {
             })
             .collect();
         let kept = schema.fields().is_empty().then(Vec::new);
-        Ok(Arc::new(StreamingTableExec::try_new(read_schema, partitions, kept.as_ref(), None, false, limit)?))
+        Ok(Arc::new(StreamingTableExec::try_new(
+            read_schema,
+            partitions,
+            kept.as_ref(),
+            None,
+            false,
+            limit,
+        )?))
     }
 }
 

@@ -34,7 +34,9 @@ pub(crate) fn read_leaves(plan: &LogicalPlan) -> Result<BTreeMap<String, BTreeSe
                 let name = field.name();
                 let below: Vec<&String> = paths
                     .iter()
-                    .filter(|path| path.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.')))
+                    .filter(|path| {
+                        path.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.'))
+                    })
                     .collect();
                 // A column that is passed on whole somewhere, or never looked into, is read whole.
                 if below.is_empty() || paths.contains(name) || !field.data_type().is_nested() {
@@ -76,7 +78,9 @@ fn collect(expression: &Expr, node: &LogicalPlan, paths: &mut BTreeSet<String>) 
                 for (index, argument) in function.args.iter().enumerate() {
                     match (argument, read_by(function.name(), index)) {
                         (Expr::Column(column), Some(leaves)) => {
-                            paths.extend(leaves.iter().map(|leaf| format!("{}.{leaf}", column.name)));
+                            paths.extend(
+                                leaves.iter().map(|leaf| format!("{}.{leaf}", column.name)),
+                            );
                         }
                         (Expr::Column(column), None) => {
                             paths.insert(column.name.clone());
@@ -101,7 +105,10 @@ fn collect(expression: &Expr, node: &LogicalPlan, paths: &mut BTreeSet<String>) 
 }
 
 fn read_by(function: &str, argument: usize) -> Option<&'static [&'static str]> {
-    READ_BY.iter().find(|(name, index, _)| *name == function && *index == argument).map(|(_, _, leaves)| *leaves)
+    READ_BY
+        .iter()
+        .find(|(name, index, _)| *name == function && *index == argument)
+        .map(|(_, _, leaves)| *leaves)
 }
 
 /// `a.b.c` of nested `get_field` calls on a column.

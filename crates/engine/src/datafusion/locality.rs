@@ -20,7 +20,11 @@ enum Rows {
 }
 
 /// See [`super::Plan::check_local`].
-pub(crate) fn check(plan: &LogicalPlan, key: &str, keyed: &dyn Fn(&str) -> bool) -> Result<(), String> {
+pub(crate) fn check(
+    plan: &LogicalPlan,
+    key: &str,
+    keyed: &dyn Fn(&str) -> bool,
+) -> Result<(), String> {
     let checker = Checker { key, keyed };
     match checker.rows(plan)? {
         Rows::Shared => Err(format!("it does not read any table with the key `{key}`")),
@@ -42,7 +46,8 @@ impl Checker<'_> {
                 if !(self.keyed)(&scan.table_name.to_string()) {
                     return Ok(Rows::Shared);
                 }
-                let columns = plan.schema().columns().into_iter().filter(|column| column.name == self.key);
+                let columns =
+                    plan.schema().columns().into_iter().filter(|column| column.name == self.key);
                 Ok(Rows::Keyed(columns.collect()))
             }
             LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Ok(Rows::Shared),
@@ -56,7 +61,12 @@ impl Checker<'_> {
                 let outer = plan.schema().columns();
                 let inside = alias.input.schema().columns();
                 Ok(Rows::Keyed(
-                    inside.iter().zip(outer).filter(|(column, _)| inner.contains(column)).map(|(_, outer)| outer).collect(),
+                    inside
+                        .iter()
+                        .zip(outer)
+                        .filter(|(column, _)| inner.contains(column))
+                        .map(|(_, outer)| outer)
+                        .collect(),
                 ))
             }
             LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Repartition(_) => {
@@ -68,7 +78,9 @@ impl Checker<'_> {
                 self.rows(plan.inputs()[0])
             }
             LogicalPlan::Aggregate(aggregate) => {
-                let Rows::Keyed(input) = self.rows(&aggregate.input)? else { return Ok(Rows::Shared) };
+                let Rows::Keyed(input) = self.rows(&aggregate.input)? else {
+                    return Ok(Rows::Shared);
+                };
                 let columns: BTreeSet<Column> = aggregate
                     .group_expr
                     .iter()
@@ -79,14 +91,19 @@ impl Checker<'_> {
                 self.need(columns, "a GROUP BY (or aggregate) does not include it")
             }
             LogicalPlan::Distinct(_) => {
-                let Rows::Keyed(input) = self.rows(plan.inputs()[0])? else { return Ok(Rows::Shared) };
+                let Rows::Keyed(input) = self.rows(plan.inputs()[0])? else {
+                    return Ok(Rows::Shared);
+                };
                 self.need(input, "a DISTINCT does not include it")
             }
             LogicalPlan::Window(window) => {
                 let Rows::Keyed(input) = self.rows(&window.input)? else { return Ok(Rows::Shared) };
                 for expression in &window.window_expr {
                     if !partitioned_by_key(expression, &input) {
-                        return Err(format!("a window function is not PARTITION BY `{}`", self.key));
+                        return Err(format!(
+                            "a window function is not PARTITION BY `{}`",
+                            self.key
+                        ));
                     }
                 }
                 Ok(Rows::Keyed(input))
@@ -100,8 +117,9 @@ impl Checker<'_> {
                     match self.rows(input)? {
                         Rows::Shared => shared += 1,
                         Rows::Keyed(keys) => {
-                            let positions: BTreeSet<usize> =
-                                (0..columns.len()).filter(|&index| keys.contains(&columns[index])).collect();
+                            let positions: BTreeSet<usize> = (0..columns.len())
+                                .filter(|&index| keys.contains(&columns[index]))
+                                .collect();
                             common = Some(match common {
                                 None => positions,
                                 Some(known) => known.intersection(&positions).copied().collect(),
@@ -123,7 +141,10 @@ impl Checker<'_> {
             LogicalPlan::Limit(_) => Err("it has a LIMIT over all rows".into()),
             other => match other.inputs().as_slice() {
                 [] => Ok(Rows::Shared),
-                _ => Err(format!("it has a step that can't be done key by key ({})", other.display())),
+                _ => Err(format!(
+                    "it has a step that can't be done key by key ({})",
+                    other.display()
+                )),
             },
         }
     }
@@ -147,34 +168,51 @@ impl Checker<'_> {
         )
     }
 
-    fn join(&self, join: &datafusion::logical_expr::Join, plan: &LogicalPlan) -> Result<Rows, String> {
+    fn join(
+        &self,
+        join: &datafusion::logical_expr::Join,
+        plan: &LogicalPlan,
+    ) -> Result<Rows, String> {
         let (left, right) = (self.rows(&join.left)?, self.rows(&join.right)?);
         let output: BTreeSet<Column> = plan.schema().columns().into_iter().collect();
-        let visible = |keys: BTreeSet<Column>| keys.into_iter().filter(|key| output.contains(key)).collect();
+        let visible =
+            |keys: BTreeSet<Column>| keys.into_iter().filter(|key| output.contains(key)).collect();
         match (left, right) {
             (Rows::Shared, Rows::Shared) => Ok(Rows::Shared),
             (Rows::Keyed(keys), Rows::Shared) => match join.join_type {
                 // Rows of the shared side would come out once per key range.
-                JoinType::Right | JoinType::Full | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
+                JoinType::Right
+                | JoinType::Full
+                | JoinType::RightSemi
+                | JoinType::RightAnti
+                | JoinType::RightMark => {
                     Err("an outer join keeps rows of a table without the key".into())
                 }
                 _ => Ok(Rows::Keyed(visible(keys))),
             },
             (Rows::Shared, Rows::Keyed(keys)) => match join.join_type {
-                JoinType::Left | JoinType::Full | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => {
+                JoinType::Left
+                | JoinType::Full
+                | JoinType::LeftSemi
+                | JoinType::LeftAnti
+                | JoinType::LeftMark => {
                     Err("an outer join keeps rows of a table without the key".into())
                 }
                 _ => Ok(Rows::Keyed(visible(keys))),
             },
             (Rows::Keyed(left), Rows::Keyed(right)) => {
-                let joined = join.on.iter().any(|(one, other)| is_key(one, &left) && is_key(other, &right));
+                let joined =
+                    join.on.iter().any(|(one, other)| is_key(one, &left) && is_key(other, &right));
                 if !joined {
                     return Err(format!("a join is not on `{}`", self.key));
                 }
                 // After an outer join the key of the other side may be null, and so is no key.
                 let keys: BTreeSet<Column> = match join.join_type {
                     JoinType::Inner => left.union(&right).cloned().collect(),
-                    JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => right,
+                    JoinType::Right
+                    | JoinType::RightSemi
+                    | JoinType::RightAnti
+                    | JoinType::RightMark => right,
                     JoinType::Full => BTreeSet::new(),
                     _ => left,
                 };
@@ -192,7 +230,8 @@ impl Checker<'_> {
                     Expr::ScalarFunction(function)
                         if function.func.signature().volatility == Volatility::Volatile =>
                     {
-                        problem = Some(format!("`{}()` gives another value each time", function.name()));
+                        problem =
+                            Some(format!("`{}()` gives another value each time", function.name()));
                     }
                     Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => {
                         problem = Some("it has a subquery that was not turned into a join".into());

@@ -188,7 +188,12 @@ impl Session {
     ///
     /// # Errors
     /// [`EngineError::Internal`] when a batch is not of the schema.
-    pub fn add_batches(&self, name: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<()> {
+    pub fn add_batches(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+    ) -> Result<()> {
         let table = MemTable::try_new(schema, vec![batches]).map_err(internal)?;
         self.register(name, Arc::new(table))
     }
@@ -207,7 +212,12 @@ impl Session {
     ///
     /// # Errors
     /// [`EngineError::Internal`].
-    pub fn add_feed(&self, name: &str, feed: Arc<dyn Feed>, leaves: Option<Vec<String>>) -> Result<()> {
+    pub fn add_feed(
+        &self,
+        name: &str,
+        feed: Arc<dyn Feed>,
+        leaves: Option<Vec<String>>,
+    ) -> Result<()> {
         self.register(name, Arc::new(FeedTable::new(feed, leaves)))
     }
 
@@ -221,18 +231,22 @@ impl Session {
     }
 
     fn logical(&self, sql: &str) -> Result<LogicalPlan> {
-        let frame = self.runtime.block_on(self.context.sql(sql)).map_err(|error| planning_failure(&error, sql))?;
+        let frame = self
+            .runtime
+            .block_on(self.context.sql(sql))
+            .map_err(|error| planning_failure(&error, sql))?;
         let (_, plan) = frame.into_parts();
         match plan {
-            LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
-                Err(EngineError::Sql {
-                    message: "only queries can be run here, nothing that changes data".into(),
-                    position: None,
-                    subject: None,
-                    candidates: Vec::new(),
-                    planning: true,
-                })
-            }
+            LogicalPlan::Ddl(_)
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Copy(_)
+            | LogicalPlan::Statement(_) => Err(EngineError::Sql {
+                message: "only queries can be run here, nothing that changes data".into(),
+                position: None,
+                subject: None,
+                candidates: Vec::new(),
+                planning: true,
+            }),
             plan => Ok(plan),
         }
     }
@@ -243,7 +257,11 @@ impl Session {
     /// [`EngineError::Sql`] when it is wrong.
     pub fn plan(&self, sql: &str) -> Result<Plan> {
         let logical = self.logical(sql)?;
-        let logical = self.context.state().optimize(&logical).map_err(|error| planning_failure(&error, sql))?;
+        let logical = self
+            .context
+            .state()
+            .optimize(&logical)
+            .map_err(|error| planning_failure(&error, sql))?;
         Ok(Plan { logical })
     }
 
@@ -260,8 +278,8 @@ impl Session {
                 .create_physical_plan(&plan.logical)
                 .await
                 .map_err(|error| running_failure(&error))?;
-            let mut stream =
-                execute_stream(physical, self.context.task_ctx()).map_err(|error| running_failure(&error))?;
+            let mut stream = execute_stream(physical, self.context.task_ctx())
+                .map_err(|error| running_failure(&error))?;
             while let Some(batch) = stream.next().await {
                 sink(batch.map_err(|error| running_failure(&error))?)?;
             }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Cte, Ident, ObjectName, Query, Statement, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    Cte, Ident, ObjectName, Query, Statement, TableAlias, TableFactor, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -26,9 +27,13 @@ pub struct SharedCtes {
 /// `prefix` begins the names given to the shared parts.
 pub fn share_ctes(sql: &str, prefix: &str) -> Option<SharedCtes> {
     let mut statements = Parser::parse_sql(&GenericDialect {}, sql).ok()?;
-    let (Some(Statement::Query(mut query)), true) = (statements.pop(), statements.is_empty()) else { return None };
+    let (Some(Statement::Query(mut query)), true) = (statements.pop(), statements.is_empty())
+    else {
+        return None;
+    };
     let with = query.with.take().filter(|with| !with.recursive)?;
-    let names: Vec<String> = with.cte_tables.iter().map(|cte| cte.alias.name.value.to_lowercase()).collect();
+    let names: Vec<String> =
+        with.cte_tables.iter().map(|cte| cte.alias.name.value.to_lowercase()).collect();
     let mut reads = Reads { counts: names.iter().map(|name| (name.clone(), 0)).collect() };
     let _ = Visit::visit(&query, &mut reads);
     for cte in &with.cte_tables {

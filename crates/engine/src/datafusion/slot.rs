@@ -68,7 +68,8 @@ impl TableProvider for SlotTable {
             Some(columns) => Arc::new(self.0.schema.project(columns)?),
             None => self.0.schema(),
         };
-        let batches = batches.iter().map(|batch| shaped(batch, &schema)).collect::<Result<Vec<_>>>()?;
+        let batches =
+            batches.iter().map(|batch| shaped(batch, &schema)).collect::<Result<Vec<_>>>()?;
         let exec = MemorySourceConfig::try_new_exec(&[batches], schema, None)?;
         Ok(exec)
     }

@@ -157,8 +157,9 @@ impl DeltaTable {
         for (_, path) in &versions {
             let text = fs::read_to_string(path).map_err(EngineError::io("read", path))?;
             for (line, action) in text.lines().enumerate() {
-                let action: Value = serde_json::from_str(action)
-                    .map_err(|error| self.damaged(format!("{}:{}: {error}", path.display(), line + 1)))?;
+                let action: Value = serde_json::from_str(action).map_err(|error| {
+                    self.damaged(format!("{}:{}: {error}", path.display(), line + 1))
+                })?;
                 replay.apply(&action);
             }
         }
@@ -188,7 +189,9 @@ impl DeltaTable {
         let removed: Vec<&DataFile> = base.map_or_else(Vec::new, |base| match &commit.removed {
             Removal::Nothing => Vec::new(),
             Removal::Everything => base.files.iter().collect(),
-            Removal::Files(paths) => base.files.iter().filter(|file| paths.contains(&file.path)).collect(),
+            Removal::Files(paths) => {
+                base.files.iter().filter(|file| paths.contains(&file.path)).collect()
+            }
         });
         let text = self.actions(base, &commit, &removed);
         let target = dir.join(format!("{version:020}.json"));
@@ -264,25 +267,49 @@ impl DeltaTable {
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
+    /// Deletes data files that no version names: what a failed run has written. `base` is the newest version.
+    pub fn discard_unnamed(&self, base: Option<&Snapshot>) {
+        // Names begin with the version they were written for; files of the version before may still be read.
+        let prefix = format!("part-{:05}-", base.map_or(0, |base| base.version + 1));
+        for_each_data_file(&self.root, &mut |path, relative| {
+            let name = relative.rsplit('/').next().unwrap_or(relative);
+            if name.starts_with(&prefix) {
+                let _ = fs::remove_file(path);
+            }
+        });
+    }
+
     /// Deletes data files that neither this version nor the one before names.
     fn sweep(&self, now: &Snapshot, before: Option<&Snapshot>) {
         let named = |path: &str| {
-            now.files.iter().chain(before.iter().flat_map(|before| &before.files)).any(|file| file.path == path)
+            now.files
+                .iter()
+                .chain(before.iter().flat_map(|before| &before.files))
+                .any(|file| file.path == path)
         };
-        let mut dirs = vec![(self.root.clone(), String::new())];
-        while let Some((dir, prefix)) = dirs.pop() {
-            let Ok(entries) = fs::read_dir(&dir) else { continue };
-            for entry in entries.flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let relative = format!("{prefix}{name}");
-                if entry.path().is_dir() {
-                    if name != "_delta_log" {
-                        dirs.push((entry.path(), format!("{relative}/")));
-                    }
-                } else if name.ends_with(".parquet") && !named(&relative) {
-                    // A file that can't be deleted now is tried again at the next commit.
-                    let _ = fs::remove_file(entry.path());
+        for_each_data_file(&self.root, &mut |path, relative| {
+            if !named(relative) {
+                // A file that can't be deleted now is tried again at the next commit.
+                let _ = fs::remove_file(path);
+            }
+        });
+    }
+}
+
+/// Visits the Parquet files below a table's folder, with their paths relative to it.
+fn for_each_data_file(root: &Path, visit: &mut dyn FnMut(&Path, &str)) {
+    let mut dirs = vec![(root.to_path_buf(), String::new())];
+    while let Some((dir, prefix)) = dirs.pop() {
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let relative = format!("{prefix}{name}");
+            if entry.path().is_dir() {
+                if name != "_delta_log" {
+                    dirs.push((entry.path(), format!("{relative}/")));
                 }
+            } else if name.ends_with(".parquet") {
+                visit(&entry.path(), &relative);
             }
         }
     }
@@ -305,7 +332,9 @@ impl Replay {
             self.schema = schema.as_ref().and_then(from_delta);
             self.partition_columns = meta["partitionColumns"]
                 .as_array()
-                .map(|names| names.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect())
+                .map(|names| {
+                    names.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
+                })
                 .unwrap_or_default();
         } else if let Some(add) = action.get("add") {
             if let Some(file) = DataFile::from_action(add) {
@@ -321,8 +350,10 @@ impl Replay {
 
 impl DataFile {
     fn from_action(add: &Value) -> Option<Self> {
-        let stats: Value =
-            add["stats"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let stats: Value = add["stats"]
+            .as_str()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
         let partition = add["partitionValues"].as_object().cloned().unwrap_or_default();
         Some(Self {
             path: add["path"].as_str()?.to_owned(),

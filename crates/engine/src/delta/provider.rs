@@ -38,22 +38,28 @@ impl DeltaProvider {
                 inside.push(Arc::clone(field));
             }
         }
-        let names: Vec<String> =
-            inside.iter().chain(&partition).map(|field: &Arc<Field>| field.name().clone()).collect();
+        let names: Vec<String> = inside
+            .iter()
+            .chain(&partition)
+            .map(|field: &Arc<Field>| field.name().clone())
+            .collect();
         let order = snapshot
             .schema
             .fields()
             .iter()
             .map(|field| names.iter().position(|name| name == field.name()).unwrap_or_default())
             .collect();
-        let table_schema = TableSchema::builder(Arc::new(Schema::new(inside))).with_table_partition_cols(partition).build();
+        let table_schema = TableSchema::builder(Arc::new(Schema::new(inside)))
+            .with_table_partition_cols(partition)
+            .build();
         Self { snapshot, table_schema, order }
     }
 
     /// The log knows the number of rows, and by it a join knows its smaller side.
     fn scan_statistics(&self) -> Statistics {
         let mut statistics = Statistics::new_unknown(self.table_schema.table_schema());
-        statistics.num_rows = Precision::Exact(usize::try_from(self.snapshot.rows()).unwrap_or(usize::MAX));
+        statistics.num_rows =
+            Precision::Exact(usize::try_from(self.snapshot.rows()).unwrap_or(usize::MAX));
         statistics
     }
 
@@ -101,25 +107,31 @@ impl TableProvider for DeltaProvider {
             Some(columns) => columns.iter().map(|&column| self.order[column]).collect(),
             None => self.order.clone(),
         };
-        let files = self.snapshot.files.iter().map(|file| self.file(file)).collect::<Result<Vec<_>>>()?;
+        let files =
+            self.snapshot.files.iter().map(|file| self.file(file)).collect::<Result<Vec<_>>>()?;
         let groups = FileGroup::new(files).split_files(state.config().target_partitions());
         let mut options = state.table_options().parquet.clone();
         options.global.pushdown_filters = true;
         options.global.reorder_filters = false;
-        let source = ParquetSource::new(self.table_schema.clone()).with_table_parquet_options(options);
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file_groups(groups)
-            .with_statistics(self.scan_statistics())
-            .with_limit(limit)
-            .with_projection_indices(Some(columns))
-            .map_err(|error| DataFusionError::Context("scan of a table".into(), Box::new(error)))?
-            .build();
+        let source =
+            ParquetSource::new(self.table_schema.clone()).with_table_parquet_options(options);
+        let config =
+            FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+                .with_file_groups(groups)
+                .with_statistics(self.scan_statistics())
+                .with_limit(limit)
+                .with_projection_indices(Some(columns))
+                .map_err(|error| {
+                    DataFusionError::Context("scan of a table".into(), Box::new(error))
+                })?
+                .build();
         Ok(DataSourceExec::from_data_source(config))
     }
 
     fn statistics(&self) -> Option<Statistics> {
         let mut statistics = Statistics::new_unknown(&self.snapshot.schema);
-        statistics.num_rows = Precision::Exact(usize::try_from(self.snapshot.rows()).unwrap_or(usize::MAX));
+        statistics.num_rows =
+            Precision::Exact(usize::try_from(self.snapshot.rows()).unwrap_or(usize::MAX));
         Some(statistics)
     }
 }

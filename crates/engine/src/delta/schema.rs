@@ -12,7 +12,9 @@ use crate::error::{EngineError, Result};
 /// The type in which a column of `data_type` is stored, or `None` where a table can't hold it.
 fn stored_type(data_type: &DataType) -> Option<DataType> {
     Some(match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => DataType::Utf8View,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
+            DataType::Utf8View
+        }
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => DataType::Binary,
         DataType::Boolean
         | DataType::Int8
@@ -79,11 +81,13 @@ pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
             if column.data_type() == field.data_type() {
                 return Ok(Arc::clone(column));
             }
-            cast_with_options(column, field.data_type(), &strict)
-                .map_err(|error| EngineError::Internal(format!("column `{}`: {error}", field.name())))
+            cast_with_options(column, field.data_type(), &strict).map_err(|error| {
+                EngineError::Internal(format!("column `{}`: {error}", field.name()))
+            })
         })
         .collect::<Result<Vec<ArrayRef>>>()?;
-    RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| EngineError::Internal(error.to_string()))
+    RecordBatch::try_new(Arc::clone(schema), columns)
+        .map_err(|error| EngineError::Internal(error.to_string()))
 }
 
 /// Whether a table needs the `timestampNtz` feature.
@@ -146,7 +150,9 @@ fn struct_from_delta(schema: &Value) -> Option<Fields> {
     schema["fields"]
         .as_array()?
         .iter()
-        .map(|field| Some(Field::new(field["name"].as_str()?, type_from_delta(&field["type"])?, true)))
+        .map(|field| {
+            Some(Field::new(field["name"].as_str()?, type_from_delta(&field["type"])?, true))
+        })
         .collect()
 }
 
@@ -193,7 +199,11 @@ mod tests {
             Field::new("count", DataType::UInt64, false),
             Field::new("amount", DataType::Decimal128(18, 6), true),
             Field::new("wall", DataType::Timestamp(TimeUnit::Nanosecond, None), true),
-            Field::new("instant", DataType::Timestamp(TimeUnit::Second, Some("+00:00".into())), true),
+            Field::new(
+                "instant",
+                DataType::Timestamp(TimeUnit::Second, Some("+00:00".into())),
+                true,
+            ),
             Field::new("day", DataType::Date32, true),
             Field::new(
                 "tags",

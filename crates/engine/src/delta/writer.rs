@@ -77,14 +77,21 @@ impl TableWriter {
             .iter()
             .map(|name| {
                 schema.index_of(name).map_err(|_| {
-                    EngineError::Internal(format!("partition column `{name}` is not in `{}`", table.name()))
+                    EngineError::Internal(format!(
+                        "partition column `{name}` is not in `{}`",
+                        table.name()
+                    ))
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let file_columns: Vec<usize> =
-            (0..schema.fields().len()).filter(|column| !partition_columns.contains(column)).collect();
+        let file_columns: Vec<usize> = (0..schema.fields().len())
+            .filter(|column| !partition_columns.contains(column))
+            .collect();
         let file_schema: SchemaRef = Arc::new(Schema::new(
-            file_columns.iter().map(|&column| Arc::clone(&schema.fields()[column])).collect::<Vec<_>>(),
+            file_columns
+                .iter()
+                .map(|&column| Arc::clone(&schema.fields()[column]))
+                .collect::<Vec<_>>(),
         ));
         Ok(Self {
             root: table.root().to_path_buf(),
@@ -121,7 +128,8 @@ impl TableWriter {
         if self.partition_columns.is_empty() {
             return Ok(vec![(Vec::new(), batch.clone())]);
         }
-        let columns: Vec<&ArrayRef> = self.partition_columns.iter().map(|&column| batch.column(column)).collect();
+        let columns: Vec<&ArrayRef> =
+            self.partition_columns.iter().map(|&column| batch.column(column)).collect();
         let options = FormatOptions::default();
         let formatters = columns
             .iter()
@@ -132,7 +140,9 @@ impl TableWriter {
             let values = columns
                 .iter()
                 .zip(&formatters)
-                .map(|(column, formatter)| column.is_valid(row).then(|| formatter.value(row).to_string()))
+                .map(|(column, formatter)| {
+                    column.is_valid(row).then(|| formatter.value(row).to_string())
+                })
                 .collect();
             groups.entry(values).or_default().push(row as u32);
         }
@@ -168,12 +178,19 @@ impl TableWriter {
         let mut path = String::new();
         for (column, value) in self.settings.partition_columns.iter().zip(values) {
             // Dates and plain words only; the log, not the folder's name, is what readers go by.
-            let value: String = value
-                .as_deref()
-                .unwrap_or("__HIVE_DEFAULT_PARTITION__")
-                .chars()
-                .map(|char| if char.is_ascii_alphanumeric() || "-_.".contains(char) { char } else { '_' })
-                .collect();
+            let value: String =
+                value
+                    .as_deref()
+                    .unwrap_or("__HIVE_DEFAULT_PARTITION__")
+                    .chars()
+                    .map(|char| {
+                        if char.is_ascii_alphanumeric() || "-_.".contains(char) {
+                            char
+                        } else {
+                            '_'
+                        }
+                    })
+                    .collect();
             path.push_str(&format!("{column}={value}/"));
         }
         let number = self.sequence.fetch_add(1, Ordering::Relaxed);
@@ -183,8 +200,12 @@ impl TableWriter {
             fs::create_dir_all(dir).map_err(EngineError::io("create", dir))?;
         }
         let file = File::create(&full).map_err(EngineError::io("write", &full))?;
-        let writer = ArrowWriter::try_new(BufWriter::new(file), Arc::clone(&self.file_schema), Some(self.properties()))
-            .map_err(|error| parquet_error(error, &full))?;
+        let writer = ArrowWriter::try_new(
+            BufWriter::new(file),
+            Arc::clone(&self.file_schema),
+            Some(self.properties()),
+        )
+        .map_err(|error| parquet_error(error, &full))?;
         Ok(OpenFile { path, rows: 0, writer })
     }
 
@@ -204,7 +225,9 @@ impl TableWriter {
     fn close(&mut self, values: Vec<Option<String>>, file: OpenFile) -> Result<()> {
         let full = self.root.join(&file.path);
         let inner = file.writer.into_inner().map_err(|error| parquet_error(error, &full))?;
-        let inner = inner.into_inner().map_err(|error| EngineError::io("write", &full)(error.into_error()))?;
+        let inner = inner
+            .into_inner()
+            .map_err(|error| EngineError::io("write", &full)(error.into_error()))?;
         inner.sync_all().map_err(EngineError::io("sync", &full))?;
         let bytes = inner.metadata().map_err(EngineError::io("read", &full))?.len();
         let partition = self.settings.partition_columns.iter().cloned().zip(values).collect();
@@ -240,7 +263,9 @@ fn internal(error: impl std::fmt::Display) -> EngineError {
 fn parquet_error(error: ParquetError, path: &std::path::Path) -> EngineError {
     if let ParquetError::External(source) = error {
         return match source.downcast::<std::io::Error>() {
-            Ok(source) => EngineError::Io { action: "write", path: path.to_path_buf(), source: *source },
+            Ok(source) => {
+                EngineError::Io { action: "write", path: path.to_path_buf(), source: *source }
+            }
             Err(source) => EngineError::Internal(source.to_string()),
         };
     }

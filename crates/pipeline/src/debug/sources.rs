@@ -16,13 +16,6 @@ use crate::feeds::Feeds;
 use crate::problem::nearest;
 use crate::workspace::Check;
 
-/// Name in SQL → the var with its files.
-const VARS: [(&str, &str); 3] = [
-    ("ga4.events", EXPORT),
-    ("ga4.events_intraday", INTRADAY),
-    ("live.events_stream", "live_stream"),
-];
-
 const EXPORT: &str = "ga4_export";
 const INTRADAY: &str = "ga4_intraday";
 const MAX_BAD_ROWS: &str = "max_bad_rows";
@@ -50,8 +43,8 @@ pub(super) fn checks(mut project: Project) -> Vec<Check> {
     let (mut files, mut failed) = (0, false);
     for source in &sources {
         let subject = format!("source {}.{}", source.source_name, source.name);
-        let known =
-            Feeds::name_of(source).and_then(|name| VARS.iter().find(|(known, _)| *known == name));
+        let known = Feeds::name_of(source)
+            .and_then(|name| Feeds::vars().into_iter().find(|(known, _)| *known == name));
         let Some((name, var)) = known else {
             checks.push(unreadable(subject));
             continue;
@@ -59,11 +52,11 @@ pub(super) fn checks(mut project: Project) -> Vec<Check> {
         project.vars = only(&vars, var);
         let check = match Feeds::find(&project) {
             Err(error) => wrong_pattern(subject, &error, var),
-            Ok(feeds) if feeds.files(name).is_empty() => no_files(subject, var, &vars),
+            Ok(feeds) if feeds.files(&name).is_empty() => no_files(subject, var, &vars),
             Ok(feeds) => {
-                files += feeds.files(name).len();
+                files += feeds.files(&name).len();
                 let passed_over = if is_set(&vars, INTRADAY) { 0 } else { feeds.passed_over };
-                of_files(subject, feeds.files(name), passed_over)
+                of_files(subject, feeds.files(&name), passed_over)
             }
         };
         failed |= !check.ok;
@@ -84,7 +77,7 @@ fn is_set(vars: &Map<String, Value>, name: &str) -> bool {
 }
 
 fn unreadable(subject: String) -> Check {
-    let names: Vec<String> = VARS.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let names: Vec<String> = Feeds::vars().iter().map(|(name, _)| format!("`{name}`")).collect();
     let fix = format!("it reads {}; load other data as a seed", names.join(", "));
     bad(subject, "has no rows that the embedded engine can read", fix)
 }
@@ -102,8 +95,11 @@ fn no_files(subject: String, var: &str, vars: &Map<String, Value>) -> Check {
     if vars.contains_key(var) {
         return good(subject, format!("no rows: the var `{var}` is empty"));
     }
-    let others: Vec<String> =
-        vars.keys().filter(|name| VARS.iter().all(|(_, known)| known != name)).cloned().collect();
+    let others: Vec<String> = vars
+        .keys()
+        .filter(|name| Feeds::vars().iter().all(|(_, known)| known != name))
+        .cloned()
+        .collect();
     let found = format!("no rows: the var `{var}` is not set");
     match nearest(var, &others)
         .filter(|name| vars.get(*name).is_some_and(|value| !value.is_number()))
@@ -115,7 +111,7 @@ fn no_files(subject: String, var: &str, vars: &Map<String, Value>) -> Check {
 
 /// Without any file a build makes empty tables: hardly what is wanted.
 fn require_files(checks: &mut [Check]) {
-    let wanted = format!("source {}", VARS[0].0);
+    let wanted = "source ga4.events";
     if let Some(check) = checks.iter_mut().find(|check| check.subject == wanted) {
         check.ok = false;
         check.fix = Some(format!(

@@ -4,8 +4,8 @@
 //! together, range of keys by range of keys; every other model is computed on its own ([`single`]).
 //! Data tests run as soon as all they read is built, and hold back what depends on it when they fail.
 
-pub(crate) mod segment;
 pub(crate) mod seeds;
+pub(crate) mod segment;
 pub(crate) mod single;
 pub(crate) mod tests;
 pub(crate) mod unit_tests;
@@ -46,6 +46,8 @@ pub(crate) struct Run<'a> {
 
 /// State of the nodes of a run.
 struct Progress {
+    /// For each node, what must end well before it begins: parents, and the tests that gate it.
+    before: BTreeMap<String, BTreeSet<String>>,
     /// Not ended yet, in the order of the graph.
     open: Vec<String>,
     /// Ended badly, or skipped.
@@ -60,10 +62,16 @@ impl Run<'_> {
         let manifest = &self.catalog.project.manifest;
         let wanted = |id: &String| selected.contains(id) && self.takes_part(id);
         let mut open: Vec<String> = manifest.order().into_iter().filter(|id| wanted(id)).collect();
-        let missing: Vec<String> =
-            manifest.unit_tests.keys().filter(|id| wanted(id) && !open.contains(id)).cloned().collect();
+        let missing: Vec<String> = manifest
+            .unit_tests
+            .keys()
+            .filter(|id| wanted(id) && !open.contains(id))
+            .cloned()
+            .collect();
         open.extend(missing);
-        let mut progress = Progress { open, bad: BTreeSet::new(), demoted: BTreeSet::new() };
+        let before = open.iter().map(|id| (id.clone(), self.before(id))).collect();
+        let mut progress =
+            Progress { before, open, bad: BTreeSet::new(), demoted: BTreeSet::new() };
         while !progress.open.is_empty() {
             if self.request.fail_fast && !progress.bad.is_empty() {
                 let rest = std::mem::take(&mut progress.open);
@@ -75,7 +83,10 @@ impl Run<'_> {
                 continue;
             }
             let Some(first) = self.next(&ready, &progress) else {
-                return Err(PipelineError::Setting { message: "the graph can't be ordered".into(), hint: None });
+                return Err(PipelineError::Setting {
+                    message: "the graph can't be ordered".into(),
+                    hint: None,
+                });
             };
             match first {
                 Step::Alone(id) => {
@@ -102,14 +113,13 @@ impl Run<'_> {
 
     /// Nodes that must end before `id` may begin. In a build a model also waits for its unit tests and for the
     /// data tests that read nothing but what the model itself is built from: more would be a ring.
-    fn waits_for(&self, id: &str, open: &BTreeSet<&String>) -> Vec<String> {
+    fn before(&self, id: &str) -> BTreeSet<String> {
         if self.catalog.project.manifest.unit_tests.contains_key(id) {
             // A unit test reads no built rows.
-            return Vec::new();
+            return BTreeSet::new();
         }
-        let mut before: Vec<String> = self.all_parents(id).into_iter().collect();
+        let mut before = self.all_parents(id);
         before.extend(self.gates(id));
-        before.retain(|id| open.contains(id));
         before
     }
 
@@ -127,7 +137,11 @@ impl Run<'_> {
             .cloned()
             .collect();
         gates.extend(
-            manifest.unit_tests.values().filter(|test| test.model_id == id).map(|test| test.unique_id.clone()),
+            manifest
+                .unit_tests
+                .values()
+                .filter(|test| test.model_id == id)
+                .map(|test| test.unique_id.clone()),
         );
         gates
     }
@@ -153,13 +167,23 @@ impl Run<'_> {
 
     fn ready(&self, progress: &Progress) -> Vec<String> {
         let open: BTreeSet<&String> = progress.open.iter().collect();
-        progress.open.iter().filter(|id| self.waits_for(id, &open).is_empty()).cloned().collect()
+        progress
+            .open
+            .iter()
+            .filter(|id| {
+                progress
+                    .before
+                    .get(*id)
+                    .is_none_or(|before| before.iter().all(|id| !open.contains(id)))
+            })
+            .cloned()
+            .collect()
     }
 
     /// Skips nodes whose parents ended badly; true when there were any.
     fn skip_blocked(&self, progress: &mut Progress) -> bool {
         let blocked: Vec<String> =
-            progress.open.iter().filter(|id| self.is_blocked(id, &progress.bad)).cloned().collect();
+            progress.open.iter().filter(|id| self.is_blocked(id, progress)).cloned().collect();
         for id in &blocked {
             self.skip(id, "");
             progress.bad.insert(id.clone());
@@ -168,12 +192,9 @@ impl Run<'_> {
         !blocked.is_empty()
     }
 
-    fn is_blocked(&self, id: &str, bad: &BTreeSet<String>) -> bool {
-        let is_unit_test = self.catalog.project.manifest.unit_tests.contains_key(id);
-        if self.request.verb == Verb::Test || is_unit_test || bad.is_empty() {
-            return false;
-        }
-        self.all_parents(id).iter().chain(&self.gates(id)).any(|before| bad.contains(before))
+    fn is_blocked(&self, id: &str, progress: &Progress) -> bool {
+        self.request.verb != Verb::Test
+            && progress.before.get(id).is_some_and(|before| !before.is_disjoint(&progress.bad))
     }
 
     /// The next thing to do among nodes that are ready.
@@ -199,13 +220,16 @@ impl Run<'_> {
                 .iter()
                 .filter(|id| !inside.contains(id) && key_of(id).as_deref() == Some(&key))
                 .filter(|id| {
-                    self.waits_for(id, &open).iter().all(|before| {
-                        inside.contains(before)
-                            || (self.is_test(before)
-                                && self.all_parents(before).iter().all(|parent| {
-                                    inside.contains(parent) || !open.contains(parent)
-                                }))
-                    })
+                    let before = progress.before.get(*id);
+                    before.into_iter().flatten().filter(|before| open.contains(before)).all(
+                        |before| {
+                            inside.contains(before)
+                                || (self.is_test(before)
+                                    && self.all_parents(before).iter().all(|parent| {
+                                        inside.contains(parent) || !open.contains(parent)
+                                    }))
+                        },
+                    )
                 })
                 .cloned()
                 .collect();
@@ -214,7 +238,8 @@ impl Run<'_> {
             }
             members.extend(more);
         }
-        let order: Vec<String> = progress.open.iter().filter(|id| members.contains(id)).cloned().collect();
+        let order: Vec<String> =
+            progress.open.iter().filter(|id| members.contains(id)).cloned().collect();
         Some(Step::Segment(key, order))
     }
 
@@ -258,7 +283,11 @@ impl Run<'_> {
     pub(crate) fn problem(&self, node: &Node, error: &PipelineError) -> crate::report::Problem {
         let compiled = self.catalog.compile(node).ok();
         let path = crate::artifacts::compiled_path(self.catalog.project, node);
-        crate::problem::of_node(error, &node.original_file_path, compiled.as_ref().map(|compiled| (compiled, path)))
+        crate::problem::of_node(
+            error,
+            &node.original_file_path,
+            compiled.as_ref().map(|compiled| (compiled, path)),
+        )
     }
 
     fn segment(&self, key: &str, ids: Vec<String>, progress: &mut Progress) -> Result<()> {
@@ -282,7 +311,12 @@ impl Run<'_> {
                 continue;
             }
             self.run_ready_tests(progress);
-            if self.is_blocked(&node.unique_id, &progress.bad) || (self.request.fail_fast && !progress.bad.is_empty()) {
+            if self.is_blocked(&node.unique_id, progress)
+                || (self.request.fail_fast && !progress.bad.is_empty())
+            {
+                if let Some(draft) = drafts.remove(&node.unique_id) {
+                    draft.discard(self, node);
+                }
                 self.skip(&node.unique_id, "");
                 progress.bad.insert(node.unique_id.clone());
                 progress.open.retain(|id| *id != node.unique_id);
@@ -295,10 +329,13 @@ impl Run<'_> {
                     result.seconds = seconds;
                     result
                 }
-                None => self.settle(node, Err(PipelineError::Setting {
-                    message: "the segment gave no result for this model".into(),
-                    hint: None,
-                })),
+                None => self.settle(
+                    node,
+                    Err(PipelineError::Setting {
+                        message: "the segment gave no result for this model".into(),
+                        hint: None,
+                    }),
+                ),
             };
             self.end(progress, result);
         }
@@ -311,7 +348,7 @@ impl Run<'_> {
             .into_iter()
             .filter(|id| {
                 self.catalog.node(id).is_some_and(|node| node.resource_type == ResourceType::Test)
-                    && !self.is_blocked(id, &progress.bad)
+                    && !self.is_blocked(id, progress)
             })
             .collect();
         for id in tests {
@@ -347,7 +384,10 @@ impl Run<'_> {
 
     /// Remembers that this run wrote a table.
     pub(crate) fn changed(&self, name: &str, change: Change) {
-        self.changes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.to_owned(), change);
+        self.changes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(name.to_owned(), change);
     }
 
     pub(crate) fn change_of(&self, name: &str) -> Option<Change> {

@@ -37,7 +37,8 @@ pub(crate) fn load(run: &Run<'_>, node: &Node) -> Result<Built> {
     for batch in &batches {
         output.write(batch)?;
     }
-    let note = BuildNote { fingerprint: node.checksum.checksum.clone(), content, ..BuildNote::default() };
+    let note =
+        BuildNote { fingerprint: node.checksum.checksum.clone(), content, ..BuildNote::default() };
     output.commit(run, node, before, Removal::Everything, note, String::new())
 }
 
@@ -51,7 +52,9 @@ pub(crate) fn read(run: &Run<'_>, node: &Node) -> Result<(SchemaRef, Vec<RecordB
         PipelineError::Located(Box::new(Problem {
             code: "E4005".into(),
             message: format!("seed `{}`: {message}", node.name),
-            hint: Some("correct the line, or declare the column's type under `column_types`".into()),
+            hint: Some(
+                "correct the line, or declare the column's type under `column_types`".into(),
+            ),
             file: Some(node.original_file_path.clone()),
             line,
             column: None,
@@ -101,8 +104,15 @@ fn declared(node: &Node, inferred: &Schema) -> Result<Schema> {
         .map(|field| {
             let data_type = match types.get(field.name().as_str()) {
                 Some(name) => parse_type(name).ok_or_else(|| PipelineError::Setting {
-                    message: format!("seed `{}`: unknown type `{name}` for `{}`", node.name, field.name()),
-                    hint: Some("use varchar, bigint, double, boolean, date, timestamp or decimal(p, s)".into()),
+                    message: format!(
+                        "seed `{}`: unknown type `{name}` for `{}`",
+                        node.name,
+                        field.name()
+                    ),
+                    hint: Some(
+                        "use varchar, bigint, double, boolean, date, timestamp or decimal(p, s)"
+                            .into(),
+                    ),
                 })?,
                 None if field.data_type() == &DataType::Null => DataType::Utf8,
                 None => field.data_type().clone(),
@@ -122,12 +132,17 @@ pub(crate) fn parse_type(name: &str) -> Option<DataType> {
         .and_then(|rest| rest.trim().strip_prefix('('))
     {
         let (precision, scale) = arguments.trim_end_matches(')').split_once(',')?;
-        return Some(DataType::Decimal128(precision.trim().parse().ok()?, scale.trim().parse().ok()?));
+        return Some(DataType::Decimal128(
+            precision.trim().parse().ok()?,
+            scale.trim().parse().ok()?,
+        ));
     }
     Some(match name.split('(').next().unwrap_or_default().trim() {
         "varchar" | "string" | "text" | "char" => DataType::Utf8,
         "int" | "integer" | "bigint" | "int64" | "int8" | "smallint" => DataType::Int64,
-        "float" | "double" | "float64" | "real" | "float8" | "double precision" => DataType::Float64,
+        "float" | "double" | "float64" | "real" | "float8" | "double precision" => {
+            DataType::Float64
+        }
         "boolean" | "bool" => DataType::Boolean,
         "date" => DataType::Date32,
         "timestamp" | "datetime" => DataType::Timestamp(TimeUnit::Microsecond, None),

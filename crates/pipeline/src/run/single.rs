@@ -7,14 +7,18 @@ use std::sync::atomic::AtomicU64;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use clicktrail_engine::datafusion::Session;
-use clicktrail_engine::delta::{Commit, Removal, Snapshot, TableWriter, WriterSettings, stored_schema};
+use clicktrail_engine::delta::{
+    Commit, Removal, Snapshot, TableWriter, WriterSettings, stored_schema,
+};
 use clicktrail_engine::{EngineError, delta};
-use clicktrail_project::{IncrementalStrategy, Materialized, Node, OnSchemaChange, Relations, ResourceType};
+use clicktrail_project::{
+    IncrementalStrategy, Materialized, Node, OnSchemaChange, Relations, ResourceType,
+};
 
 use super::{Built, Change, Run};
+use crate::catalog::quoted;
 use crate::error::{PipelineError, Result};
 use crate::fingerprint;
-use crate::catalog::quoted;
 use crate::warehouse::BuildNote;
 
 /// Up to this many rows, a rebuilt table is compared with its last version, so that what reads it
@@ -28,7 +32,9 @@ pub(crate) fn build(run: &Run<'_>, node: &Node) -> Result<Built> {
     catalog.register_parents(&session, &node.unique_id, &mut known)?;
     let incremental = catalog.is_incremental(node);
     let before = catalog.warehouse.snapshot(&node.alias)?;
-    if let Some(before) = before.as_ref().filter(|_| node.config.materialized == Materialized::Incremental) {
+    if let Some(before) =
+        before.as_ref().filter(|_| node.config.materialized == Materialized::Incremental)
+    {
         session.add_table(&node.alias, before)?;
     }
     hooks(run, node)?;
@@ -54,12 +60,21 @@ fn hooks(run: &Run<'_>, node: &Node) -> Result<()> {
     }
     Err(PipelineError::Setting {
         message: format!("`{}` has a hook, which the embedded engine can't run", node.name),
-        hint: Some("guard it with `{% if target.type != 'clicktrail' %}`, or put its work into a model".into()),
+        hint: Some(
+            "guard it with `{% if target.type != 'clicktrail' %}`, or put its work into a model"
+                .into(),
+        ),
     })
 }
 
 /// Makes the result the whole table.
-fn replace(run: &Run<'_>, node: &Node, session: &Session, sql: &str, before: Option<Snapshot>) -> Result<Built> {
+fn replace(
+    run: &Run<'_>,
+    node: &Node,
+    session: &Session,
+    sql: &str,
+    before: Option<Snapshot>,
+) -> Result<Built> {
     let plan = session.plan(sql)?;
     let schema = stored_schema(&plan.schema())?;
     let mut output = Output::new(run, node, before.as_ref(), Arc::clone(&schema))?;
@@ -89,12 +104,19 @@ fn replace(run: &Run<'_>, node: &Node, session: &Session, sql: &str, before: Opt
 }
 
 /// Adds the result to the table by the model's strategy.
-fn add(run: &Run<'_>, node: &Node, session: &Session, sql: &str, before: Snapshot) -> Result<Built> {
-    let strategy = node.config.incremental_strategy.unwrap_or(if node.config.unique_key.is_empty() {
-        IncrementalStrategy::Append
-    } else {
-        IncrementalStrategy::Merge
-    });
+fn add(
+    run: &Run<'_>,
+    node: &Node,
+    session: &Session,
+    sql: &str,
+    before: Snapshot,
+) -> Result<Built> {
+    let strategy =
+        node.config.incremental_strategy.unwrap_or(if node.config.unique_key.is_empty() {
+            IncrementalStrategy::Append
+        } else {
+            IncrementalStrategy::Merge
+        });
     let (found, batches) = session.query(sql)?;
     let found = stored_schema(&found)?;
     let schema = merged_schema(node, &before.schema, &found)?;
@@ -108,11 +130,17 @@ fn add(run: &Run<'_>, node: &Node, session: &Session, sql: &str, before: Snapsho
     let removed = match strategy {
         IncrementalStrategy::Append => Removal::Nothing,
         IncrementalStrategy::InsertOverwrite => {
-            let values: BTreeSet<_> = output.finish()?.iter().map(|file| file.partition.clone()).collect();
+            let values: BTreeSet<_> =
+                output.finish()?.iter().map(|file| file.partition.clone()).collect();
             if before.partition_columns.is_empty() {
                 return Err(PipelineError::Setting {
-                    message: format!("`{}` uses insert_overwrite without `partition_by`", node.name),
-                    hint: Some("add `partition_by`, or use delete+insert with a `unique_key`".into()),
+                    message: format!(
+                        "`{}` uses insert_overwrite without `partition_by`",
+                        node.name
+                    ),
+                    hint: Some(
+                        "add `partition_by`, or use delete+insert with a `unique_key`".into(),
+                    ),
                 });
             }
             let gone = before.files.iter().filter(|file| values.contains(&file.partition));
@@ -142,7 +170,9 @@ fn keep_others(
     if keys.is_empty() {
         return Err(PipelineError::Setting {
             message: format!("`{}` is merged without `unique_key`", node.name),
-            hint: Some("add `unique_key` to its config, or use `incremental_strategy='append'`".into()),
+            hint: Some(
+                "add `unique_key` to its config, or use `incremental_strategy='append'`".into(),
+            ),
         });
     }
     session.add_batches("__added", Arc::clone(schema), added)?;
@@ -150,7 +180,9 @@ fn keep_others(
     let columns: Vec<String> = keys.iter().map(|key| quoted(key)).collect();
     if merge {
         let list = columns.join(", ");
-        let sql = format!("select {list}, count(*) as copies from __added group by {list} having count(*) > 1 limit 1");
+        let sql = format!(
+            "select {list}, count(*) as copies from __added group by {list} having count(*) > 1 limit 1"
+        );
         let (_, repeated) = session.query(&sql)?;
         if repeated.iter().any(|batch| batch.num_rows() > 0) {
             return Err(PipelineError::Setting {
@@ -159,11 +191,14 @@ fn keep_others(
             });
         }
     }
-    let on: Vec<String> = columns.iter().map(|key| format!("__before.{key} = __added.{key}")).collect();
-    let sql = format!("select __before.* from __before left anti join __added on {}", on.join(" and "));
+    let on: Vec<String> =
+        columns.iter().map(|key| format!("__before.{key} = __added.{key}")).collect();
+    let sql =
+        format!("select __before.* from __before left anti join __added on {}", on.join(" and "));
     let plan = session.plan(&sql)?;
     session.run(&plan, &mut |batch| {
-        let batch = align(&batch, &before.schema, schema).map_err(|error| EngineError::Internal(error.to_string()))?;
+        let batch = align(&batch, &before.schema, schema)
+            .map_err(|error| EngineError::Internal(error.to_string()))?;
         output.writer.write(&batch)
     })?;
     Ok(())
@@ -180,12 +215,21 @@ fn merged_schema(node: &Node, before: &SchemaRef, found: &SchemaRef) -> Result<S
         OnSchemaChange::SyncAllColumns => Ok(Arc::clone(found)),
         OnSchemaChange::AppendNewColumns => {
             let mut fields: Vec<_> = before.fields().iter().cloned().collect();
-            fields.extend(found.fields().iter().filter(|field| before.column_with_name(field.name()).is_none()).cloned());
+            fields.extend(
+                found
+                    .fields()
+                    .iter()
+                    .filter(|field| before.column_with_name(field.name()).is_none())
+                    .cloned(),
+            );
             Ok(Arc::new(arrow::datatypes::Schema::new(fields)))
         }
         OnSchemaChange::Fail => Err(PipelineError::Setting {
             message: format!("the columns of `{}` changed", node.name),
-            hint: Some("run it with `--full-refresh`, or set `on_schema_change: append_new_columns`".into()),
+            hint: Some(
+                "run it with `--full-refresh`, or set `on_schema_change: append_new_columns`"
+                    .into(),
+            ),
         }),
     }
 }
@@ -207,7 +251,8 @@ fn align(batch: &RecordBatch, from: &SchemaRef, to: &SchemaRef) -> Result<Record
 }
 
 fn note(run: &Run<'_>, node: &Node) -> Result<BuildNote> {
-    let mut note = BuildNote { fingerprint: run.catalog.fingerprint(node)?, ..BuildNote::default() };
+    let mut note =
+        BuildNote { fingerprint: run.catalog.fingerprint(node)?, ..BuildNote::default() };
     for name in run.catalog.stored_inputs(&node.unique_id).into_keys() {
         if let Some(snapshot) = run.catalog.warehouse.snapshot(&name)? {
             note.inputs.insert(name, snapshot.version);
@@ -225,7 +270,12 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(run: &Run<'_>, node: &Node, base: Option<&Snapshot>, schema: SchemaRef) -> Result<Self> {
+    pub(crate) fn new(
+        run: &Run<'_>,
+        node: &Node,
+        base: Option<&Snapshot>,
+        schema: SchemaRef,
+    ) -> Result<Self> {
         let partition_columns: Vec<String> =
             node.config.partition_by.iter().map(|partition| partition.field.clone()).collect();
         let settings = WriterSettings {
@@ -233,7 +283,13 @@ impl Output {
             unique_columns: unique_columns(run, node),
         };
         let table = run.catalog.warehouse.table(&node.alias);
-        let writer = TableWriter::new(&table, base, Arc::clone(&schema), settings, Arc::new(AtomicU64::new(0)))?;
+        let writer = TableWriter::new(
+            &table,
+            base,
+            Arc::clone(&schema),
+            settings,
+            Arc::new(AtomicU64::new(0)),
+        )?;
         Ok(Self { writer, done: Vec::new(), schema, partition_columns })
     }
 

@@ -43,7 +43,10 @@ fn evaluate(run: &Run<'_>, node: &Node, result: &mut NodeResult) -> Result<u64> 
     session.plan(&sql)?;
     let limit = node.config.limit.map(|limit| format!(" limit {limit}")).unwrap_or_default();
     let rows = format!("select * from (\n{sql}\n) as dbt_internal_test{limit}");
-    let failures = count(&session, &format!("select {} as failures from ({rows}) as failed", node.config.fail_calc))?;
+    let failures = count(
+        &session,
+        &format!("select {} as failures from ({rows}) as failed", node.config.fail_calc),
+    )?;
     if failures > 0 && (run.request.store_failures || node.config.store_failures == Some(true)) {
         keep(run, node, &session, &rows)?;
         result.failures_table = Some(node.alias.clone());
@@ -53,15 +56,21 @@ fn evaluate(run: &Run<'_>, node: &Node, result: &mut NodeResult) -> Result<u64> 
 
 fn count(session: &Session, sql: &str) -> Result<u64> {
     let (_, batches) = session.query(sql)?;
-    let Some(column) = batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(0)) else {
+    let Some(column) =
+        batches.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(0))
+    else {
         return Ok(0);
     };
     let whole = arrow::compute::cast(column, &arrow::datatypes::DataType::Float64)
         .map(|column| column.as_primitive::<Float64Type>().iter().next().flatten())
         .ok()
         .flatten();
-    let exact = column.as_primitive_opt::<Int64Type>().and_then(|column| column.iter().next().flatten());
-    Ok(exact.map_or_else(|| whole.unwrap_or(0.0).max(0.0) as u64, |count| u64::try_from(count).unwrap_or(0)))
+    let exact =
+        column.as_primitive_opt::<Int64Type>().and_then(|column| column.iter().next().flatten());
+    Ok(exact.map_or_else(
+        || whole.unwrap_or(0.0).max(0.0) as u64,
+        |count| u64::try_from(count).unwrap_or(0),
+    ))
 }
 
 /// Keeps the failing rows as a table with the test's name.
@@ -71,7 +80,9 @@ fn keep(run: &Run<'_>, node: &Node, session: &Session, rows: &str) -> Result<()>
     let before = run.catalog.warehouse.snapshot(&node.alias)?;
     let mut output = Output::new(run, node, before.as_ref(), Arc::clone(&schema))?;
     session.run(&plan, &mut |batch| {
-        output.write(&batch).map_err(|error| clicktrail_engine::EngineError::Internal(error.to_string()))
+        output
+            .write(&batch)
+            .map_err(|error| clicktrail_engine::EngineError::Internal(error.to_string()))
     })?;
     output.commit(run, node, before, Removal::Everything, BuildNote::default(), String::new())?;
     Ok(())

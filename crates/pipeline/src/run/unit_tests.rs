@@ -165,10 +165,12 @@ fn records(rows: &Rows) -> Result<Vec<Map<String, Value>>> {
 fn records_as(records: &[Map<String, Value>], schema: &SchemaRef) -> Result<RecordBatch> {
     for name in records.iter().flat_map(Map::keys) {
         if schema.column_with_name(name).is_none() {
-            let known: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+            let known: Vec<String> =
+                schema.fields().iter().map(|field| field.name().clone()).collect();
             return Err(PipelineError::Setting {
                 message: format!("a row has the column `{name}`, which the relation does not"),
-                hint: crate::problem::nearest(name, &known).map(|name| format!("did you mean `{name}`?")),
+                hint: crate::problem::nearest(name, &known)
+                    .map(|name| format!("did you mean `{name}`?")),
             });
         }
     }
@@ -176,8 +178,10 @@ fn records_as(records: &[Map<String, Value>], schema: &SchemaRef) -> Result<Reco
         .fields()
         .iter()
         .map(|field| {
-            let values: Vec<&Value> =
-                records.iter().map(|record| record.get(field.name()).unwrap_or(&Value::Null)).collect();
+            let values: Vec<&Value> = records
+                .iter()
+                .map(|record| record.get(field.name()).unwrap_or(&Value::Null))
+                .collect();
             column(field.name(), &values, field.data_type())
         })
         .collect::<Result<Vec<_>>>()?;
@@ -187,7 +191,11 @@ fn records_as(records: &[Map<String, Value>], schema: &SchemaRef) -> Result<Reco
 
 fn nullable(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(
-        schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
+        schema
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(true))
+            .collect::<Vec<_>>(),
     ))
 }
 
@@ -214,7 +222,8 @@ fn column(name: &str, values: &[&Value], data_type: &DataType) -> Result<ArrayRe
 }
 
 fn nested(name: &str, values: &[&Value], data_type: &DataType) -> Result<ArrayRef> {
-    let schema = Arc::new(Schema::new(vec![arrow::datatypes::Field::new(name, data_type.clone(), true)]));
+    let schema =
+        Arc::new(Schema::new(vec![arrow::datatypes::Field::new(name, data_type.clone(), true)]));
     let mut decoder = arrow::json::ReaderBuilder::new(schema).build_decoder().map_err(internal)?;
     let rows: Vec<Value> = values
         .iter()
@@ -222,18 +231,30 @@ fn nested(name: &str, values: &[&Value], data_type: &DataType) -> Result<ArrayRe
         .collect();
     decoder.serialize(&rows).map_err(internal)?;
     let batch = decoder.flush().map_err(internal)?;
-    Ok(batch.map_or_else(|| new_null_array(data_type, values.len()), |batch| Arc::clone(batch.column(0))))
+    Ok(batch.map_or_else(
+        || new_null_array(data_type, values.len()),
+        |batch| Arc::clone(batch.column(0)),
+    ))
 }
 
 /// Rows that are expected and missing (`-`) or there and not expected (`+`), in any order.
-fn compare(session: &Session, test: &UnitTest, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<String>> {
+fn compare(
+    session: &Session,
+    test: &UnitTest,
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+) -> Result<Vec<String>> {
     let expected = match &test.expect {
         rows @ Rows::Sql(_) => rows_as(session, rows, schema)?,
         rows => {
             let records = records(rows)?;
             let names: BTreeSet<&String> = records.iter().flat_map(Map::keys).collect();
-            let some = schema.fields().iter().filter(|field| names.contains(field.name()) || names.is_empty());
-            let known: BTreeSet<&String> = schema.fields().iter().map(|field| field.name()).collect();
+            let some = schema
+                .fields()
+                .iter()
+                .filter(|field| names.contains(field.name()) || names.is_empty());
+            let known: BTreeSet<&String> =
+                schema.fields().iter().map(|field| field.name()).collect();
             let expected = Arc::new(Schema::new(some.cloned().collect::<Vec<_>>()));
             if names.iter().all(|name| known.contains(*name)) {
                 records_as(&records, &expected)?
@@ -265,7 +286,8 @@ fn compare(session: &Session, test: &UnitTest, schema: &SchemaRef, batches: &[Re
 
 fn texts(batch: &RecordBatch, columns: &[String]) -> Result<Vec<String>> {
     let options = FormatOptions::default();
-    let arrays: Vec<&ArrayRef> = columns.iter().filter_map(|name| batch.column_by_name(name)).collect();
+    let arrays: Vec<&ArrayRef> =
+        columns.iter().filter_map(|name| batch.column_by_name(name)).collect();
     let formatters = arrays
         .iter()
         .map(|array| ArrayFormatter::try_new(array.as_ref(), &options).map_err(internal))

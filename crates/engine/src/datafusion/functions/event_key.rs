@@ -6,11 +6,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringViewArray, StringViewBuilder};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, StringViewArray, StringViewBuilder,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::{Result, exec_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
 use md5::{Digest, Md5};
 
 use super::params::ParamLists;
@@ -225,9 +229,12 @@ impl Items {
                 None => Ok(arrow::array::new_null_array(data_type, items.len())),
             }
         };
-        let text = |name: &str| leaf(name, &DataType::Utf8View).map(|array| array.as_string_view().clone());
-        let amount =
-            |name: &str| leaf(name, &DataType::Float64).map(|array| array.as_primitive::<Float64Type>().clone());
+        let text = |name: &str| {
+            leaf(name, &DataType::Utf8View).map(|array| array.as_string_view().clone())
+        };
+        let amount = |name: &str| {
+            leaf(name, &DataType::Float64).map(|array| array.as_primitive::<Float64Type>().clone())
+        };
         Ok(Self {
             list: Some(list.clone()),
             texts: vec![text("item_id")?, text("item_name")?],

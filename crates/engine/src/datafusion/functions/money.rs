@@ -6,7 +6,9 @@ use arrow::array::{AsArray, Decimal128Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
 
 /// Digits of an amount.
 const PRECISION: u8 = 18;
@@ -47,8 +49,11 @@ impl ScalarUDFImpl for Money {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let array = args.args[0].to_array(args.number_rows)?;
         let amounts = cast(&array, &DataType::Float64)?;
-        let amounts: Decimal128Array =
-            amounts.as_primitive::<Float64Type>().iter().map(|amount| amount.and_then(micros)).collect();
+        let amounts: Decimal128Array = amounts
+            .as_primitive::<Float64Type>()
+            .iter()
+            .map(|amount| amount.and_then(micros))
+            .collect();
         Ok(ColumnarValue::Array(Arc::new(amounts.with_precision_and_scale(PRECISION, SCALE)?)))
     }
 }

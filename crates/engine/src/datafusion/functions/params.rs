@@ -60,9 +60,7 @@ fn parse_wanted(spec: &str) -> Result<Wanted> {
     let (key, kind) = spec.rsplit_once(':').unwrap_or((spec, "string"));
     match Kind::parse(kind) {
         Some(kind) if !key.is_empty() => Ok(Wanted { key: key.to_owned(), kind }),
-        _ => plan_err!(
-            "{NAME}: `{spec}` is not `key:type`; type is one of string, int, number"
-        ),
+        _ => plan_err!("{NAME}: `{spec}` is not `key:type`; type is one of string, int, number"),
     }
 }
 
@@ -101,7 +99,9 @@ impl ScalarUDFImpl for Ga4Params {
                     let wanted = parse_wanted(spec)?;
                     Ok(Field::new(wanted.key, wanted.kind.data_type(), true))
                 }
-                None => plan_err!("{NAME}: wanted keys must be text literals such as 'value:number'"),
+                None => {
+                    plan_err!("{NAME}: wanted keys must be text literals such as 'value:number'")
+                }
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(Field::new(NAME, DataType::Struct(fields.into()), false)))
@@ -111,9 +111,9 @@ impl ScalarUDFImpl for Ga4Params {
         let wanted = args.args[1..]
             .iter()
             .map(|argument| match argument {
-                ColumnarValue::Scalar(ScalarValue::Utf8(Some(spec)) | ScalarValue::Utf8View(Some(spec))) => {
-                    parse_wanted(spec)
-                }
+                ColumnarValue::Scalar(
+                    ScalarValue::Utf8(Some(spec)) | ScalarValue::Utf8View(Some(spec)),
+                ) => parse_wanted(spec),
                 _ => exec_err!("{NAME}: wanted keys must be text literals"),
             })
             .collect::<Result<Vec<_>>>()?;
@@ -136,7 +136,10 @@ impl ParamLists {
     /// Reads `list<struct<key, value: struct<…>>>` by field names; absent leaves are null.
     pub(super) fn read(array: &ArrayRef) -> Result<Self> {
         let Some(list) = array.as_list_opt::<i32>() else {
-            return exec_err!("event_params must be a list of key/value structs, not {}", array.data_type());
+            return exec_err!(
+                "event_params must be a list of key/value structs, not {}",
+                array.data_type()
+            );
         };
         let Some(items) = list.values().as_struct_opt() else {
             return exec_err!("event_params must hold structs, not {}", list.values().data_type());
@@ -242,10 +245,8 @@ fn extract(array: &ArrayRef, wanted: &[Wanted]) -> Result<ArrayRef> {
         .zip(hits)
         .map(|(entry, hits)| column(&lists, entry.kind, hits))
         .collect::<Result<Vec<_>>>()?;
-    let fields: Fields = wanted
-        .iter()
-        .map(|entry| Field::new(&entry.key, entry.kind.data_type(), true))
-        .collect();
+    let fields: Fields =
+        wanted.iter().map(|entry| Field::new(&entry.key, entry.kind.data_type(), true)).collect();
     Ok(Arc::new(StructArray::try_new_with_length(fields, columns, None, array.len())?))
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::array::{Array, StringViewBuilder};
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
 use md5::{Digest, Md5};
 
 use super::event_key::{hex, push_text};
@@ -17,7 +19,8 @@ const UNUSABLE: [&str; 4] = ["(not set)", "undefined", "null", "(data not availa
 /// The trimmed text, or `None` where it says nothing [2.7].
 pub(super) fn usable_text(text: &str) -> Option<&str> {
     let trimmed = text.trim_matches(' ');
-    let empty = trimmed.is_empty() || UNUSABLE.iter().any(|word| word.eq_ignore_ascii_case(trimmed));
+    let empty =
+        trimmed.is_empty() || UNUSABLE.iter().any(|word| word.eq_ignore_ascii_case(trimmed));
     (!empty).then_some(trimmed)
 }
 
@@ -86,7 +89,8 @@ impl ScalarUDFImpl for HashKey {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let parts = (0..args.args.len()).map(|index| strings(&args, index)).collect::<Result<Vec<_>>>()?;
+        let parts =
+            (0..args.args.len()).map(|index| strings(&args, index)).collect::<Result<Vec<_>>>()?;
         let mut builder = StringViewBuilder::with_capacity(args.number_rows);
         let mut text = Vec::new();
         for row in 0..args.number_rows {

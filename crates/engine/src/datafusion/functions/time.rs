@@ -8,7 +8,9 @@ use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicro
 use chrono::{DateTime, NaiveDate, Offset, TimeZone};
 use chrono_tz::Tz;
 use datafusion::common::{Result, exec_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
 
 const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -105,7 +107,9 @@ impl ScalarUDFImpl for LocalTime {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(match self.kind {
-            Kind::UtcTimestamp | Kind::LocalTimestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Kind::UtcTimestamp | Kind::LocalTimestamp => {
+                DataType::Timestamp(TimeUnit::Microsecond, None)
+            }
             Kind::LocalDate => DataType::Date32,
             Kind::LocalMidnight => DataType::Int64,
         })
@@ -114,12 +118,16 @@ impl ScalarUDFImpl for LocalTime {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let input = args.args[0].to_array(args.number_rows)?;
         let result: ArrayRef = match self.kind {
-            Kind::UtcTimestamp => Arc::new(instants(&input)?.reinterpret_cast::<TimestampMicrosecondType>()),
+            Kind::UtcTimestamp => {
+                Arc::new(instants(&input)?.reinterpret_cast::<TimestampMicrosecondType>())
+            }
             Kind::LocalTimestamp => {
                 let mut offsets = Offsets::new(self.zone(&args)?);
                 let local = instants(&input)?;
-                let local: TimestampMicrosecondArray =
-                    local.iter().map(|instant| instant.map(|instant| offsets.local(instant))).collect();
+                let local: TimestampMicrosecondArray = local
+                    .iter()
+                    .map(|instant| instant.map(|instant| offsets.local(instant)))
+                    .collect();
                 Arc::new(local)
             }
             Kind::LocalDate => {

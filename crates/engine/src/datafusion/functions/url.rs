@@ -12,7 +12,9 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{Result, exec_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
 
 /// The parameters that say how a visitor came, in the order of the struct's fields.
 pub(super) const URL_PARAMS: [&str; 14] = [
@@ -81,7 +83,8 @@ impl ScalarUDFImpl for Ga4UrlParams {
                 builder.append_option(value.as_deref().filter(|value| !value.is_empty()));
             }
         }
-        let columns = builders.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect();
+        let columns =
+            builders.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect();
         Ok(ColumnarValue::Array(Arc::new(StructArray::try_new(url_fields(), columns, None)?)))
     }
 }
@@ -227,24 +230,30 @@ impl ScalarUDFImpl for HostMatches {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let hosts = strings(&args, 0)?;
         let entries = match &args.args[1] {
-            ColumnarValue::Scalar(value) => value.try_as_str().flatten().unwrap_or_default().to_ascii_lowercase(),
+            ColumnarValue::Scalar(value) => {
+                value.try_as_str().flatten().unwrap_or_default().to_ascii_lowercase()
+            }
             ColumnarValue::Array(_) => {
                 // The second argument may be a column, as in own-host checks: compare row by row.
                 let domains = strings(&args, 1)?;
                 let mut builder = BooleanBuilder::with_capacity(hosts.len());
                 for (host, domain) in hosts.iter().zip(&domains) {
-                    builder.append_option(host.zip(domain).map(|(host, domain)| is_within(host, domain)));
+                    builder.append_option(
+                        host.zip(domain).map(|(host, domain)| is_within(host, domain)),
+                    );
                 }
                 return Ok(ColumnarValue::Array(Arc::new(builder.finish())));
             }
         };
-        let entries: Vec<&str> = entries.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
+        let entries: Vec<&str> =
+            entries.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
         if entries.len() > 10_000 {
             return exec_err!("host_matches: {} entries; at most 10000", entries.len());
         }
         let mut builder = BooleanBuilder::with_capacity(hosts.len());
         for host in &hosts {
-            builder.append_option(host.map(|host| entries.iter().any(|entry| is_within(host, entry))));
+            builder
+                .append_option(host.map(|host| entries.iter().any(|entry| is_within(host, entry))));
         }
         Ok(ColumnarValue::Array(Arc::new(builder.finish())))
     }
@@ -257,12 +266,18 @@ mod tests {
     fn params(url: &str) -> Vec<(&'static str, String)> {
         let mut found = Default::default();
         scan(url, &mut found);
-        URL_PARAMS.iter().zip(found).filter_map(|(name, value)| Some((*name, value?.into_owned()))).collect()
+        URL_PARAMS
+            .iter()
+            .zip(found)
+            .filter_map(|(name, value)| Some((*name, value?.into_owned())))
+            .collect()
     }
 
     #[test]
     fn last_value_wins_and_values_are_decoded_once() {
-        let found = params("https://a.b/?utm_source=x&UTM_Source=news%20letter&utm_campaign=50%2525+off#top");
+        let found = params(
+            "https://a.b/?utm_source=x&UTM_Source=news%20letter&utm_campaign=50%2525+off#top",
+        );
         assert_eq!(
             found,
             [("utm_source", "news letter".to_owned()), ("utm_campaign", "50%25 off".to_owned())]

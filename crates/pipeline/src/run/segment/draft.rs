@@ -21,7 +21,9 @@ pub(crate) struct Draft {
 enum State {
     Failed(PipelineError),
     /// A view; or a member that was not reached because another failed.
-    Nothing { reached: bool },
+    Nothing {
+        reached: bool,
+    },
     /// The table is as it should be.
     Unchanged(Snapshot),
     Written(Box<Written>),
@@ -61,8 +63,26 @@ impl Draft {
         Self { seconds, state: State::Nothing { reached: true } }
     }
 
+    /// Deletes what was written: it will not be published.
+    pub(crate) fn discard(&self, run: &Run<'_>, node: &Node) {
+        let table = run.catalog.warehouse.table(&node.alias);
+        match &self.state {
+            State::Written(written) => table.discard_unnamed(written.base.as_ref()),
+            State::Failed(_) => {
+                // A log that can't be read is left alone.
+                if let Ok(base) = table.snapshot() {
+                    table.discard_unnamed(base.as_ref());
+                }
+            }
+            State::Nothing { .. } | State::Unchanged(_) => {}
+        }
+    }
+
     /// Makes the rows the table's next version.
     pub(crate) fn publish(self, run: &Run<'_>, node: &Node) -> Result<Built> {
+        if matches!(self.state, State::Failed(_)) {
+            self.discard(run, node);
+        }
         match self.state {
             State::Failed(error) => Err(error),
             State::Nothing { reached: true } => Ok(Built::default()),
@@ -87,7 +107,10 @@ impl Draft {
                     },
                 )?;
                 let rows = after.rows();
-                run.changed(&node.alias, Change { before: written.base, after, keys: written.keys });
+                run.changed(
+                    &node.alias,
+                    Change { before: written.base, after, keys: written.keys },
+                );
                 Ok(Built { rows: Some(rows), message: written.message })
             }
         }

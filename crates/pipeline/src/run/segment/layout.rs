@@ -51,7 +51,6 @@ pub(super) struct Input {
     pub(super) columns: Vec<String>,
 }
 
-
 /// Whether the members can be computed by the key.
 pub(super) enum Planned<'a> {
     Local(Layout<'a>),
@@ -69,7 +68,8 @@ pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result
         Ok(tables) => tables,
         Err((id, error)) => return Ok(Planned::Wrong(id, error)),
     };
-    let feeds: BTreeSet<String> = members.iter().flat_map(|node| catalog.feed_inputs(&node.unique_id)).collect();
+    let feeds: BTreeSet<String> =
+        members.iter().flat_map(|node| catalog.feed_inputs(&node.unique_id)).collect();
     register(run, &session, &keyed, &shared, &feeds, members, &inside)?;
     let has_key = |name: &str| {
         let name = name.trim_start_matches("datafusion.public.");
@@ -94,7 +94,8 @@ pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result
         tables
             .into_iter()
             .map(|(name, snapshot)| {
-                let mut columns: Vec<String> = needs.get(&name).into_iter().flatten().cloned().collect();
+                let mut columns: Vec<String> =
+                    needs.get(&name).into_iter().flatten().cloned().collect();
                 if with_key && !columns.iter().any(|column| column == key) {
                     columns.push(key.to_owned());
                 }
@@ -121,7 +122,12 @@ struct Piece<'a> {
 }
 
 /// A model as it is run: CTEs that it reads several times come first, each computed once.
-fn pieces<'a>(session: &Session, node: &'a Node, sql: String, plan: Plan) -> Result<Vec<Piece<'a>>> {
+fn pieces<'a>(
+    session: &Session,
+    node: &'a Node,
+    sql: String,
+    plan: Plan,
+) -> Result<Vec<Piece<'a>>> {
     let mut pieces = Vec::new();
     let mut rest = sql;
     let schema = plan.schema();
@@ -135,7 +141,13 @@ fn pieces<'a>(session: &Session, node: &'a Node, sql: String, plan: Plan) -> Res
     }
     let plan = if pieces.is_empty() { plan } else { session.plan(&rest)? };
     session.add_slot(&node.alias, schema)?;
-    pieces.push(Piece { node, name: node.alias.clone(), sql: rest, plan, passing: passes_through(node) });
+    pieces.push(Piece {
+        node,
+        name: node.alias.clone(),
+        sql: rest,
+        plan,
+        passing: passes_through(node),
+    });
     Ok(pieces)
 }
 
@@ -154,7 +166,10 @@ fn inputs(
             let at_node = |error| (node.unique_id.clone(), error);
             let Some(snapshot) = run.catalog.warehouse.snapshot(&name).map_err(at_node)? else {
                 return Err(at_node(PipelineError::Setting {
-                    message: format!("`{}` reads `{}`, which has not been built yet", node.name, input.name),
+                    message: format!(
+                        "`{}` reads `{}`, which has not been built yet",
+                        node.name, input.name
+                    ),
                     hint: Some(format!("run `clicktrail build --select +{}`", node.name)),
                 }));
             };
@@ -166,7 +181,11 @@ fn inputs(
 }
 
 /// Tables that a node reads outside the segment, looking through views outside it.
-fn outside<'a>(catalog: &Catalog<'a>, id: &str, inside: &BTreeSet<String>) -> BTreeMap<String, &'a Node> {
+fn outside<'a>(
+    catalog: &Catalog<'a>,
+    id: &str,
+    inside: &BTreeSet<String>,
+) -> BTreeMap<String, &'a Node> {
     let mut found = BTreeMap::new();
     for parent in catalog.parents(id) {
         if inside.contains(parent) {
@@ -287,6 +306,7 @@ fn reduce<'a>(
         });
     }
     members.reverse();
-    let leaves = leaves.into_iter().map(|(name, paths)| (name, paths.into_iter().collect())).collect();
+    let leaves =
+        leaves.into_iter().map(|(name, paths)| (name, paths.into_iter().collect())).collect();
     Ok((members, needs, leaves))
 }

@@ -18,7 +18,7 @@ use crate::warehouse::BuildNote;
 
 /// Rows that one range should hold: small enough for two ranges and all that is made of them to fit in
 /// a few hundred megabytes, large enough that planning and opening files do not show.
-const RANGE_ROWS: u64 = 300_000;
+const RANGE_ROWS: u64 = 150_000;
 
 /// Fewer changed keys than one for so many rows are worth looking up one by one.
 const ROWS_PER_KEY: u64 = 40;
@@ -58,8 +58,12 @@ pub(super) fn decide(run: &Run<'_>, layout: &Layout<'_>) -> Result<Scope> {
     if layout.key == DAY && !layout.feeds.is_empty() {
         return by_day(run, layout);
     }
-    let mut scope =
-        Scope { units: Vec::new(), kind: ScopeKind::All, days: Days::default(), fingerprints: BTreeMap::new() };
+    let mut scope = Scope {
+        units: Vec::new(),
+        kind: ScopeKind::All,
+        days: Days::default(),
+        fingerprints: BTreeMap::new(),
+    };
     let rows: u64 = layout.keyed.iter().map(|input| input.snapshot.rows()).max().unwrap_or(0);
     match changed_keys(run, layout)? {
         Some(keys) if keys.is_empty() => scope.kind = ScopeKind::Nothing,
@@ -93,7 +97,12 @@ fn by_day(run: &Run<'_>, layout: &Layout<'_>) -> Result<Scope> {
             let mut changed = changed_days(&before, &fingerprints);
             let last = fingerprints.keys().rev().take(run.request.rebuild_days as usize);
             changed.extend(last.cloned());
-            let units = changed.iter().filter(|day| days.days.contains_key(*day)).cloned().map(Unit::Day).collect();
+            let units = changed
+                .iter()
+                .filter(|day| days.days.contains_key(*day))
+                .cloned()
+                .map(Unit::Day)
+                .collect();
             let kind = match changed.is_empty() {
                 true => ScopeKind::Nothing,
                 false => ScopeKind::Keys(Arc::new(changed)),
@@ -116,9 +125,11 @@ fn note_if_current(
     let note = BuildNote::of(&snapshot);
     let same = note.fingerprint == run.catalog.fingerprint(member.node)?
         && note.key.as_deref() == Some(&layout.key)
-        && layout.shared.iter().filter(|input| member.inputs.contains_key(&input.name)).all(|input| {
-            note.inputs.get(&input.name) == Some(&input.snapshot.version)
-        });
+        && layout
+            .shared
+            .iter()
+            .filter(|input| member.inputs.contains_key(&input.name))
+            .all(|input| note.inputs.get(&input.name) == Some(&input.snapshot.version));
     Ok(same.then_some(note))
 }
 
@@ -147,12 +158,19 @@ fn changed_keys(run: &Run<'_>, layout: &Layout<'_>) -> Result<Option<BTreeSet<St
 }
 
 /// Keys of the rows in files that came or went since a version; `None` when that version is too old.
-fn changed_since(run: &Run<'_>, input: &Input, version: u64, key: &str) -> Result<Option<BTreeSet<String>>> {
+fn changed_since(
+    run: &Run<'_>,
+    input: &Input,
+    version: u64,
+    key: &str,
+) -> Result<Option<BTreeSet<String>>> {
     if input.snapshot.version == version {
         return Ok(Some(BTreeSet::new()));
     }
     let Some(change) = run.change_of(&input.name) else { return Ok(None) };
-    let Some(before) = change.before.filter(|before| before.version == version) else { return Ok(None) };
+    let Some(before) = change.before.filter(|before| before.version == version) else {
+        return Ok(None);
+    };
     if change.after.version != input.snapshot.version {
         return Ok(None);
     }
@@ -173,7 +191,12 @@ fn changed_since(run: &Run<'_>, input: &Input, version: u64, key: &str) -> Resul
 }
 
 /// Every `step`-th value of a column, as text.
-fn key_values(session: &Session, snapshot: &Snapshot, key: &str, step: usize) -> Result<Vec<String>> {
+fn key_values(
+    session: &Session,
+    snapshot: &Snapshot,
+    key: &str,
+    step: usize,
+) -> Result<Vec<String>> {
     session.add_table("changed", snapshot)?;
     let plan = session.plan(&format!("select {} from changed", quoted(key)))?;
     let mut values = Vec::new();
@@ -181,7 +204,9 @@ fn key_values(session: &Session, snapshot: &Snapshot, key: &str, step: usize) ->
     session.run(&plan, &mut |batch| {
         let column = batch.column(0);
         let options = FormatOptions::default();
-        let Ok(formatter) = ArrayFormatter::try_new(column.as_ref(), &options) else { return Ok(()) };
+        let Ok(formatter) = ArrayFormatter::try_new(column.as_ref(), &options) else {
+            return Ok(());
+        };
         for row in 0..column.len() {
             at += 1;
             if at.is_multiple_of(step) && column.is_valid(row) {
@@ -212,8 +237,9 @@ fn ranges(run: &Run<'_>, layout: &Layout<'_>, rows: u64) -> Result<Vec<Unit>> {
     let step = usize::try_from(rows / (count * 200)).unwrap_or(1).max(1);
     let mut sample = key_values(&session, &largest.snapshot, &layout.key, step)?;
     sample.sort_unstable();
-    let mut bounds: Vec<String> =
-        (1..count).filter_map(|part| sample.get(part as usize * sample.len() / count as usize).cloned()).collect();
+    let mut bounds: Vec<String> = (1..count)
+        .filter_map(|part| sample.get(part as usize * sample.len() / count as usize).cloned())
+        .collect();
     bounds.dedup();
     let lower = std::iter::once(None).chain(bounds.iter().cloned().map(Some));
     let upper = bounds.iter().cloned().map(Some).chain(std::iter::once(None));

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use clicktrail_engine::datafusion::{Plan, Session, Slot};
-use clicktrail_engine::delta::{DataFile, Removal, Snapshot, TableWriter, WriterSettings, stored_schema};
+use clicktrail_engine::delta::{
+    DataFile, Removal, Snapshot, TableWriter, WriterSettings, stored_schema,
+};
 
 use super::draft::{Draft, Written};
 use super::layout::{Layout, Member, views};
@@ -33,7 +35,11 @@ struct Shared<'a, 'b> {
     seconds: Mutex<BTreeMap<String, f64>>,
 }
 
-pub(super) fn run(run: &Run<'_>, layout: &Layout<'_>, scope: &Scope) -> Result<BTreeMap<String, Draft>> {
+pub(super) fn run(
+    run: &Run<'_>,
+    layout: &Layout<'_>,
+    scope: &Scope,
+) -> Result<BTreeMap<String, Draft>> {
     let mut bases = BTreeMap::new();
     let mut sequences = BTreeMap::new();
     for member in layout.members.iter().filter(|member| !member.passing) {
@@ -54,8 +60,9 @@ pub(super) fn run(run: &Run<'_>, layout: &Layout<'_>, scope: &Scope) -> Result<B
     if !matches!(scope.kind, ScopeKind::Nothing) {
         let threads = run.engine.threads().clamp(1, scope.units.len().max(1));
         let written = std::thread::scope(|threads_scope| {
-            let workers: Vec<_> =
-                (0..threads).map(|_| threads_scope.spawn(|| Worker::start(&shared)?.work(&shared))).collect();
+            let workers: Vec<_> = (0..threads)
+                .map(|_| threads_scope.spawn(|| Worker::start(&shared)?.work(&shared)))
+                .collect();
             workers
                 .into_iter()
                 .map(|worker| {
@@ -76,10 +83,15 @@ pub(super) fn run(run: &Run<'_>, layout: &Layout<'_>, scope: &Scope) -> Result<B
 }
 
 /// Turns the files of all workers into one draft for each member.
-fn finish(shared: &Shared<'_, '_>, mut files: BTreeMap<String, Vec<DataFile>>) -> Result<BTreeMap<String, Draft>> {
-    let (run, layout) = (shared.run, shared.layout);
-    let mut failed = std::mem::take(&mut *shared.failed.lock().unwrap_or_else(PoisonError::into_inner));
-    let seconds = std::mem::take(&mut *shared.seconds.lock().unwrap_or_else(PoisonError::into_inner));
+fn finish(
+    shared: &Shared<'_, '_>,
+    mut files: BTreeMap<String, Vec<DataFile>>,
+) -> Result<BTreeMap<String, Draft>> {
+    let layout = shared.layout;
+    let mut failed =
+        std::mem::take(&mut *shared.failed.lock().unwrap_or_else(PoisonError::into_inner));
+    let seconds =
+        std::mem::take(&mut *shared.seconds.lock().unwrap_or_else(PoisonError::into_inner));
     let mut drafts = BTreeMap::new();
     for member in layout.members.iter().filter(|member| member.name == member.node.alias) {
         let spent = seconds.get(&member.name).copied().unwrap_or(0.0);
@@ -102,10 +114,6 @@ fn finish(shared: &Shared<'_, '_>, mut files: BTreeMap<String, Vec<DataFile>>) -
         };
         drafts.insert(member.node.unique_id.clone(), draft);
     }
-    // Views of the segment that nobody reads are built by being defined.
-    for id in run.catalog.project.manifest.nodes.keys() {
-        drafts.entry(id.clone()).or_insert_with(|| Draft::passed(0.0));
-    }
     Ok(drafts)
 }
 
@@ -119,7 +127,9 @@ fn written(
     if added.is_empty() && !layout.feeds.is_empty() && matches!(scope.kind, ScopeKind::All) {
         return Err(PipelineError::Setting {
             message: "the export holds no rows".into(),
-            hint: Some("check the var `ga4_export`; the tables built before stay as they are".into()),
+            hint: Some(
+                "check the var `ga4_export`; the tables built before stay as they are".into(),
+            ),
         });
     }
     let partition_columns = partition_columns(member);
@@ -144,7 +154,11 @@ fn written(
                 added.extend(kept_rows(shared, member, base, keys)?);
                 Removal::Everything
             };
-            (removed, Some((layout.key.clone(), keys_as_stored(&layout.key, keys))), count(keys.len(), &layout.key))
+            (
+                removed,
+                Some((layout.key.clone(), keys_as_stored(&layout.key, keys))),
+                count(keys.len(), &layout.key),
+            )
         }
         _ => (Removal::Everything, None, String::new()),
     };
@@ -163,14 +177,17 @@ fn count(keys: usize, key: &str) -> String {
 /// Whether a member reads a table from outside, directly or through views of the segment.
 fn reads(layout: &Layout<'_>, member: &Member<'_>, name: &str) -> bool {
     member.inputs.contains_key(name)
-        || layout
-            .members
-            .iter()
-            .any(|other| other.passing && member.parents.contains(&other.name) && reads(layout, other, name))
+        || layout.members.iter().any(|other| {
+            other.passing && member.parents.contains(&other.name) && reads(layout, other, name)
+        })
 }
 
 fn keys_as_stored(key: &str, keys: &Arc<BTreeSet<String>>) -> Arc<BTreeSet<String>> {
-    if key == DAY { Arc::new(keys.iter().map(|day| dashed(day)).collect()) } else { Arc::clone(keys) }
+    if key == DAY {
+        Arc::new(keys.iter().map(|day| dashed(day)).collect())
+    } else {
+        Arc::clone(keys)
+    }
 }
 
 /// Files that hold nothing but rows of the given days.
@@ -178,7 +195,9 @@ fn files_of(base: &Snapshot, key: &str, keys: &Arc<BTreeSet<String>>) -> Vec<Str
     let keys = keys_as_stored(key, keys);
     base.files
         .iter()
-        .filter(|file| file.partition.get(key).cloned().flatten().is_some_and(|value| keys.contains(&value)))
+        .filter(|file| {
+            file.partition.get(key).cloned().flatten().is_some_and(|value| keys.contains(&value))
+        })
         .map(|file| file.path.clone())
         .collect()
 }
@@ -254,7 +273,10 @@ impl Worker {
         }
         for input in &layout.keyed {
             session.add_table(&stored(&input.name), &input.snapshot)?;
-            slots.insert(input.name.clone(), session.add_slot(&input.name, Arc::clone(&input.snapshot.schema))?);
+            slots.insert(
+                input.name.clone(),
+                session.add_slot(&input.name, Arc::clone(&input.snapshot.schema))?,
+            );
         }
         slots.insert(KEYS.to_owned(), session.add_slot(KEYS, keys_schema())?);
         let nodes: Vec<_> = layout.members.iter().map(|member| member.node).collect();
@@ -271,7 +293,10 @@ impl Worker {
                 format!("select * from (\n{}\n) order by {}", member.sql, columns.join(", "))
             };
             plans.push(plan_member(&session, layout, &feeds, &sql)?);
-            slots.insert(member.name.clone(), session.add_slot(&member.name, Arc::clone(&member.schema))?);
+            slots.insert(
+                member.name.clone(),
+                session.add_slot(&member.name, Arc::clone(&member.schema))?,
+            );
             writers.push(if member.passing { None } else { Some(writer(shared, member)?) });
         }
         Ok(Self { session, slots, feeds, plans, writers })
@@ -309,7 +334,9 @@ impl Worker {
         if let Unit::Day(day) = unit {
             let sources = shared.scope.days.days.get(day);
             for (name, feed) in &self.feeds {
-                feed.set(sources.and_then(|sources| sources.get(name)).cloned().unwrap_or_default());
+                feed.set(
+                    sources.and_then(|sources| sources.get(name)).cloned().unwrap_or_default(),
+                );
             }
         }
         if let Unit::Keys(keys) = unit {
@@ -344,13 +371,17 @@ impl Worker {
         for (index, member) in shared.layout.members.iter().enumerate() {
             {
                 let failed = shared.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                if failed.contains_key(&member.node.alias) || member.parents.iter().any(|name| failed.contains_key(name)) {
+                if failed.contains_key(&member.node.alias)
+                    || member.parents.iter().any(|name| failed.contains_key(name))
+                {
                     continue;
                 }
             }
             let start = shared.run.clock.seconds();
             // A fault of ours in one model must not take the others, or the run's results, with it.
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.member(index, member)));
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                self.member(index, member)
+            }));
             if let Err(error) = outcome.unwrap_or_else(|panic| Err(panicked(&panic))) {
                 fail(shared, &member.name, &member.node.alias, error);
             }
@@ -421,7 +452,8 @@ fn compact(batch: &RecordBatch) -> RecordBatch {
 fn is_sparse(texts: &StringViewArray) -> bool {
     let held: usize = texts.data_buffers().iter().map(|buffer| buffer.len()).sum();
     // Texts of up to 12 bytes lie in the view itself.
-    let own: usize = texts.lengths().map(|length| length as usize).filter(|length| *length > 12).sum();
+    let own: usize =
+        texts.lengths().map(|length| length as usize).filter(|length| *length > 12).sum();
     held > 2 * own + (64 << 10)
 }
 
@@ -455,15 +487,23 @@ fn condition(unit: &Unit, key: &str, data_type: &DataType) -> String {
     let column = quoted(key);
     match unit {
         Unit::Day(day) => format!("where {column} = {}", literal(&dashed(day), data_type)),
-        Unit::Keys(_) => format!("left semi join {KEYS} on cast({column} as varchar) = {KEYS}.\"key\""),
+        Unit::Keys(_) => {
+            format!("left semi join {KEYS} on cast({column} as varchar) = {KEYS}.\"key\"")
+        }
         Unit::Range(None, None) => String::new(),
         // Rows without a key belong to the first range.
         Unit::Range(None, Some(upper)) => {
             format!("where {column} < {} or {column} is null", literal(upper, data_type))
         }
-        Unit::Range(Some(lower), None) => format!("where {column} >= {}", literal(lower, data_type)),
+        Unit::Range(Some(lower), None) => {
+            format!("where {column} >= {}", literal(lower, data_type))
+        }
         Unit::Range(Some(lower), Some(upper)) => {
-            format!("where {column} >= {} and {column} < {}", literal(lower, data_type), literal(upper, data_type))
+            format!(
+                "where {column} >= {} and {column} < {}",
+                literal(lower, data_type),
+                literal(upper, data_type)
+            )
         }
     }
 }
