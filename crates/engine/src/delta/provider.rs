@@ -109,7 +109,11 @@ impl TableProvider for DeltaProvider {
         };
         let files =
             self.snapshot.files.iter().map(|file| self.file(file)).collect::<Result<Vec<_>>>()?;
-        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
+        let mut groups = FileGroup::new(files).split_files(state.config().target_partitions());
+        if groups.is_empty() {
+            // What stands above an empty table, such as a sum, still needs one partition to run on.
+            groups.push(FileGroup::default());
+        }
         let mut options = state.table_options().parquet.clone();
         options.global.pushdown_filters = true;
         options.global.reorder_filters = false;

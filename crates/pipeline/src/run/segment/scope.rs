@@ -10,6 +10,7 @@ use clicktrail_engine::datafusion::Session;
 use clicktrail_engine::delta::Snapshot;
 
 use super::layout::{Input, Layout};
+use super::worker::reads;
 use crate::catalog::quoted;
 use crate::error::Result;
 use crate::feeds::{DAY, Days, changed_days};
@@ -128,7 +129,7 @@ fn note_if_current(
         && layout
             .shared
             .iter()
-            .filter(|input| member.inputs.contains_key(&input.name))
+            .filter(|input| reads(layout, member, &input.name))
             .all(|input| note.inputs.get(&input.name) == Some(&input.snapshot.version));
     Ok(same.then_some(note))
 }
@@ -142,7 +143,7 @@ fn changed_keys(run: &Run<'_>, layout: &Layout<'_>) -> Result<Option<BTreeSet<St
     let mut known: BTreeMap<(String, u64), BTreeSet<String>> = BTreeMap::new();
     for member in layout.members.iter().filter(|member| !member.passing) {
         let Some(note) = note_if_current(run, layout, member)? else { return Ok(None) };
-        for input in layout.keyed.iter().filter(|input| member.inputs.contains_key(&input.name)) {
+        for input in layout.keyed.iter().filter(|input| reads(layout, member, &input.name)) {
             let Some(version) = note.inputs.get(&input.name) else { return Ok(None) };
             let at = (input.name.clone(), *version);
             if !known.contains_key(&at) {

@@ -174,12 +174,14 @@ fn count(keys: usize, key: &str) -> String {
     }
 }
 
-/// Whether a member reads a table from outside, directly or through views of the segment.
-fn reads(layout: &Layout<'_>, member: &Member<'_>, name: &str) -> bool {
+/// Whether a member's rows depend on a table from outside, directly or through other members: a run that ends
+/// between two commits must leave a member behind that knows it is behind.
+pub(super) fn reads(layout: &Layout<'_>, member: &Member<'_>, name: &str) -> bool {
     member.inputs.contains_key(name)
-        || layout.members.iter().any(|other| {
-            other.passing && member.parents.contains(&other.name) && reads(layout, other, name)
-        })
+        || layout
+            .members
+            .iter()
+            .any(|other| member.parents.contains(&other.name) && reads(layout, other, name))
 }
 
 fn keys_as_stored(key: &str, keys: &Arc<BTreeSet<String>>) -> Arc<BTreeSet<String>> {
