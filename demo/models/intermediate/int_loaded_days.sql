@@ -2,6 +2,5 @@
 
 select
     min(event_date) as first_date,
-    max(event_date) as last_date,
     {{ local_midnight_micros('min(event_date)') }} as first_day_starts_at
 from {{ ref('int_events') }}

@@ -3,6 +3,16 @@
 with
 {%- if var('touch_grain') == 'session' %}
 
+sessions as (
+
+    select
+        *,
+        lower(source) in ('(direct)', 'direct') and lower(medium) in ('(none)', '(not set)') as is_direct
+    from {{ ref('int_sessions') }}
+
+),
+
+-- Direct has one name, whatever the record wrote [2.6, 2.7].
 touches as (
 
     select
@@ -14,13 +24,13 @@ touches as (
         first_batch_event_index as batch_event_index,
         first_event_key as event_key,
         first_event_key as evidence_event_key,
-        source,
-        medium,
-        campaign,
+        {%- for name, direct in [('source', '(direct)'), ('medium', '(none)'), ('campaign', '(direct)')] %}
+        case when is_direct then '{{ direct }}' else {{ name }} end as {{ name }},
+        {%- endfor %}
         {{ null_text() }} as click_id,
         cast(null as bigint) as evidence_class,
-        lower(source) in ('(direct)', 'direct') and lower(medium) in ('(none)', '(not set)') as is_direct
-    from {{ ref('int_sessions') }}
+        is_direct
+    from sessions
 
 ),
 {%- else %}

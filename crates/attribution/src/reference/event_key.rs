@@ -25,13 +25,14 @@ pub fn rendering(event: &RawEvent, property_id: &str) -> String {
         decimal(event.batch_page_id),
         decimal(event.batch_ordering_id),
         decimal(event.batch_event_index),
-        Some(params_text(&event.params)),
-        Some(items_text(&event.items)),
     ];
     let mut text = String::new();
     for part in &parts {
         push_part(&mut text, part.as_deref());
     }
+    // Both consist of parts that carry their lengths, so they need none of their own.
+    text.push_str(&params_text(&event.params));
+    text.push_str(&items_text(&event.items));
     text
 }
 
@@ -115,8 +116,7 @@ mod tests {
     #[test]
     fn renders_every_field_with_its_length() {
         let params = "10:page_titles2:é13:ga_session_idi42";
-        let expected =
-            format!("2:p1-3:u.12:428:purchase16:17000000000000001:7--{}:{params}0:", params.len());
+        let expected = format!("2:p1-3:u.12:428:purchase16:17000000000000001:7--{params}");
         assert_eq!(rendering(&row(), "p1"), expected);
         assert_eq!(event_key(&row(), "p1"), md5_hex(&expected));
     }

@@ -124,14 +124,6 @@ fn written(
     mut added: Vec<DataFile>,
 ) -> Result<Written> {
     let (run, layout, scope) = (shared.run, shared.layout, shared.scope);
-    if added.is_empty() && !layout.feeds.is_empty() && matches!(scope.kind, ScopeKind::All) {
-        return Err(PipelineError::Setting {
-            message: "the export holds no rows".into(),
-            hint: Some(
-                "check the var `ga4_export`; the tables built before stay as they are".into(),
-            ),
-        });
-    }
     let partition_columns = partition_columns(member);
     let schema = stored_schema(&member.schema)?;
     let mut note = BuildNote {
@@ -162,7 +154,26 @@ fn written(
         }
         _ => (Removal::Everything, None, String::new()),
     };
+    if added.is_empty() && !layout.feeds.is_empty() && leaves_nothing(base.as_ref(), &removed) {
+        return Err(PipelineError::Setting {
+            message: "the export holds no rows".into(),
+            hint: Some(
+                "check the var `ga4_export`; the tables built before stay as they are".into(),
+            ),
+        });
+    }
     Ok(Written { base, schema, partition_columns, added, removed, note, keys, message })
+}
+
+/// Whether nothing of the version before stays.
+fn leaves_nothing(base: Option<&Snapshot>, removed: &Removal) -> bool {
+    match removed {
+        Removal::Nothing => base.is_none_or(|base| base.files.is_empty()),
+        Removal::Everything => true,
+        Removal::Files(paths) => {
+            base.is_none_or(|base| base.files.iter().all(|file| paths.contains(&file.path)))
+        }
+    }
 }
 
 fn count(keys: usize, key: &str) -> String {

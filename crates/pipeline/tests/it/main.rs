@@ -1,0 +1,11 @@
+//! Acceptance: the library on the real sample, on generated exports and on broken ones.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod bad_input;
+mod events;
+mod fold;
+mod incremental;
+mod sample;
+mod staging;
+mod support;
