@@ -231,11 +231,11 @@ impl Session {
     }
 
     fn logical(&self, sql: &str) -> Result<LogicalPlan> {
-        let frame = self
+        // Only planned: `SessionContext::sql` would run a CREATE TABLE at once.
+        let plan = self
             .runtime
-            .block_on(self.context.sql(sql))
+            .block_on(self.context.state().create_logical_plan(sql))
             .map_err(|error| planning_failure(&error, sql))?;
-        let (_, plan) = frame.into_parts();
         match plan {
             LogicalPlan::Ddl(_)
             | LogicalPlan::Dml(_)
