@@ -14,6 +14,7 @@ use clicktrail_project::{Project, Source};
 use crate::error::{PipelineError, Result};
 use crate::fingerprint;
 use crate::report::Problem;
+use crate::warehouse::Warehouse;
 
 /// A source table and the var that says where its files are.
 const FEEDS: [(&str, &str, &str); 3] = [
@@ -21,6 +22,12 @@ const FEEDS: [(&str, &str, &str); 3] = [
     ("ga4", "events_intraday", "ga4_intraday"),
     ("live", "events_stream", "live_stream"),
 ];
+
+/// The source that holds what the collector received: its name and its table's.
+pub(crate) const STREAM: (&str, &str) = ("live", "events_stream");
+
+/// The var that says where else events of the stream lie.
+pub(crate) const STREAM_VAR: &str = "live_stream";
 
 /// Column that holds the day of a row.
 pub(crate) const DAY: &str = "event_date";
@@ -60,11 +67,14 @@ impl Feeds {
         let mut missing = BTreeMap::new();
         let mut passed_over = 0;
         for (source, table, var) in FEEDS {
-            let patterns = patterns(project, var)?;
+            let mut patterns = patterns(project, var)?;
             let mut found = Vec::new();
+            if (source, table) == STREAM {
+                found = collected(project, &mut patterns)?;
+            }
             if !patterns.is_empty() {
                 match ingest::discover(&patterns, &project.dir) {
-                    Ok(files) => found = files,
+                    Ok(files) => found.extend(files),
                     Err(error) => {
                         missing.insert(
                             format!("{source}.{table}"),
@@ -139,6 +149,17 @@ impl Feeds {
         }
         Ok(Days { days })
     }
+}
+
+/// Files of the table `events_stream`, where the collector's events are kept; takes its name from the patterns.
+fn collected(project: &Project, patterns: &mut Vec<String>) -> Result<Vec<ExportFile>> {
+    let before = patterns.len();
+    patterns.retain(|pattern| pattern != STREAM.1);
+    if patterns.len() == before {
+        return Ok(Vec::new());
+    }
+    let Some(table) = Warehouse::of(project).snapshot(STREAM.1)? else { return Ok(Vec::new()) };
+    table.files.iter().map(|file| Ok(ExportFile::at(&table.root.join(&file.path))?)).collect()
 }
 
 fn patterns(project: &Project, var: &str) -> Result<Vec<String>> {

@@ -9,6 +9,7 @@ mod error;
 mod feeds;
 mod fingerprint;
 mod freshness;
+mod live;
 mod problem;
 mod report;
 mod run;
@@ -17,6 +18,7 @@ mod workspace;
 
 pub use clock::{Clock, SystemClock, rfc3339};
 pub use error::{Kind, PipelineError, Result};
+pub use live::{Live, LiveRows, LiveStatus};
 pub use report::{NodeResult, Problem, Reporter, RunPlan, RunSummary, Silent, Status};
 pub use workspace::{
     Check, CompiledNode, QueryResult, RunRequest, Settings, ShowWhat, Verb, Workspace,

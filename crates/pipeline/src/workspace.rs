@@ -16,7 +16,7 @@ use crate::artifacts;
 use crate::catalog::{self, Catalog};
 use crate::clock::Clock;
 use crate::error::{PipelineError, Result};
-use crate::feeds::Feeds;
+use crate::feeds::{Feeds, STREAM, STREAM_VAR};
 use crate::report::{Reporter, RunPlan, RunSummary, Status};
 use crate::run::Run;
 use crate::warehouse::Warehouse;
@@ -151,8 +151,17 @@ impl Workspace {
     /// # Errors
     /// The first fault of the project.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self> {
-        let project = Project::load(&settings.load)?;
+        let mut settings = settings;
+        let mut project = Project::load(&settings.load)?;
         let warehouse = Warehouse::of(&project);
+        if project.target.adapter == Adapter::Clicktrail
+            && is_unset(project.vars.get(STREAM_VAR))
+            && warehouse.table(STREAM.1).root().is_dir()
+        {
+            // What the collector received is part of the project from then on.
+            settings.load.vars.insert(STREAM_VAR.into(), STREAM.1.into());
+            project = Project::load(&settings.load)?;
+        }
         Ok(Self { project, settings, clock, warehouse })
     }
 
@@ -201,9 +210,19 @@ impl Workspace {
         request: &RunRequest,
         reporter: &dyn Reporter,
     ) -> Result<RunSummary> {
+        let _lock = self.warehouse.lock()?;
+        self.run_locked(selected, request, reporter)
+    }
+
+    /// The same for who holds the warehouse's lock.
+    pub(crate) fn run_locked(
+        &self,
+        selected: &BTreeSet<String>,
+        request: &RunRequest,
+        reporter: &dyn Reporter,
+    ) -> Result<RunSummary> {
         let start = self.clock.seconds();
         let engine = self.engine()?;
-        let _lock = self.warehouse.lock()?;
         let feeds = Feeds::open(&self.project)?;
         if feeds.passed_over > 0 {
             reporter.note(&format!(
@@ -527,6 +546,10 @@ impl Workspace {
     pub fn vars(&self) -> BTreeMap<String, serde_json::Value> {
         self.project.vars.clone().into_iter().collect()
     }
+}
+
+fn is_unset(var: Option<&serde_json::Value>) -> bool {
+    var.is_none_or(|value| value.is_null() || value.as_str().is_some_and(str::is_empty))
 }
 
 /// What `show` shows.

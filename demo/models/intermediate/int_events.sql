@@ -13,12 +13,13 @@ events as (
 
 ),
 
--- Nearly every key occurs once: only the others go through a window [2.19].
+-- Nearly every key occurs once: only the others go through a window [2.19]. The person is part of the event's
+-- key; it is named so that the model is local to the day and to the person, for builds and for live.
 repeated as (
 
-    select event_date, event_key, count(*) as copies
+    select event_date, person_key, event_key, count(*) as copies
     from events
-    group by event_date, event_key
+    group by event_date, person_key, event_key
     having count(*) > 1
 
 ),
@@ -27,7 +28,10 @@ single_events as (
 
     select events.*, 1 as copies
     from events
-    left join repeated on events.event_date = repeated.event_date and events.event_key = repeated.event_key
+    left join repeated
+        on events.event_date = repeated.event_date
+        and events.person_key = repeated.person_key
+        and events.event_key = repeated.event_key
     where repeated.event_key is null
 
 ),
@@ -38,14 +42,17 @@ ranked_copies as (
         events.*,
         repeated.copies,
         row_number() over (
-            partition by events.event_date, events.event_key
+            partition by events.event_date, events.person_key, events.event_key
             order by
                 {%- for column in copy_order().split(', ') %}
                 events.{{ column }} nulls first{% if not loop.last %},{% endif %}
                 {%- endfor %}
         ) as copy_number
     from events
-    inner join repeated on events.event_date = repeated.event_date and events.event_key = repeated.event_key
+    inner join repeated
+        on events.event_date = repeated.event_date
+        and events.person_key = repeated.person_key
+        and events.event_key = repeated.event_key
 
 ),
 

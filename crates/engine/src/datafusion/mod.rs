@@ -3,6 +3,7 @@
 mod failure;
 mod feed;
 mod functions;
+mod incremental;
 mod leaves;
 mod locality;
 mod session;
@@ -10,6 +11,7 @@ mod shared_ctes;
 mod slot;
 
 pub use feed::{Feed, FeedRows};
-pub use session::{Embedded, EmbeddedSettings, Plan, Session};
+pub use incremental::{ChangedGroups, IncrementalSums};
+pub use session::{Embedded, EmbeddedSettings, Plan, Prepared, Session};
 pub use shared_ctes::{SharedCtes, share_ctes};
 pub use slot::Slot;

@@ -14,14 +14,15 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use tokio::runtime::Runtime;
 
 use super::failure::{planning_failure, running_failure};
 use super::feed::{Feed, FeedTable};
-use super::slot::{Slot, SlotTable};
-use super::{functions, leaves, locality};
+use super::slot::{Look, Slot, SlotTable};
+use super::{functions, incremental, leaves, locality};
 use crate::delta::{DeltaProvider, Snapshot};
 use crate::error::{EngineError, Result};
 
@@ -97,7 +98,13 @@ pub struct Session {
 /// SQL that has been read and checked.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    logical: LogicalPlan,
+    pub(super) logical: LogicalPlan,
+}
+
+/// A plan with all decisions taken, to be run again and again.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    physical: Arc<dyn ExecutionPlan>,
 }
 
 impl Plan {
@@ -113,6 +120,12 @@ impl Plan {
     /// The reason why not, in words for the model's author.
     pub fn check_local(&self, key: &str, keyed: &dyn Fn(&str) -> bool) -> Result<(), String> {
         locality::check(&self.logical, key, keyed)
+    }
+
+    /// Whether each row may be given several times without changing the result, and rows that were given
+    /// before may be left out once their columns' values are known: only least and greatest values are taken.
+    pub fn ignores_copies(&self) -> bool {
+        incremental::ignores_copies(&self.logical)
     }
 
     /// The plan as text, for `--debug` output and tests.
@@ -204,7 +217,17 @@ impl Session {
     /// [`EngineError::Internal`].
     pub fn add_slot(&self, name: &str, schema: SchemaRef) -> Result<Slot> {
         let slot = Slot::new(schema);
-        self.register(name, Arc::new(SlotTable(slot.clone())))?;
+        self.register(name, Arc::new(SlotTable(slot.clone(), Look::WhenPlanned)))?;
+        Ok(slot)
+    }
+
+    /// The same for plans that are kept ([`Session::prepare`]): they look at the rows each time they run.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`].
+    pub fn add_live_slot(&self, name: &str, schema: SchemaRef) -> Result<Slot> {
+        let slot = Slot::new(schema);
+        self.register(name, Arc::new(SlotTable(slot.clone(), Look::WhenRun)))?;
         Ok(slot)
     }
 
@@ -285,6 +308,45 @@ impl Session {
             }
             Ok(())
         })
+    }
+
+    /// Makes a plan ready to be run many times: planning costs more than a run over a few rows.
+    ///
+    /// # Errors
+    /// [`EngineError::Sql`] when no way to run it is found.
+    pub fn prepare(&self, plan: &Plan) -> Result<Prepared> {
+        let physical = self
+            .runtime
+            .block_on(self.context.state().create_physical_plan(&plan.logical))
+            .map_err(|error| running_failure(&error))?;
+        Ok(Prepared { physical })
+    }
+
+    /// Runs a prepared plan over the rows that its live slots hold now.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run_prepared(&self, prepared: &Prepared) -> Result<Vec<RecordBatch>> {
+        self.runtime.block_on(async {
+            // What a join or a sort gathered in the run before must not be seen by this one.
+            let physical = reset_plan_states(Arc::clone(&prepared.physical))
+                .map_err(|error| running_failure(&error))?;
+            let mut stream = execute_stream(physical, self.context.task_ctx())
+                .map_err(|error| running_failure(&error))?;
+            let mut batches = Vec::new();
+            while let Some(batch) = stream.next().await {
+                let batch = batch.map_err(|error| running_failure(&error))?;
+                if batch.num_rows() > 0 {
+                    batches.push(batch);
+                }
+            }
+            Ok(batches)
+        })
+    }
+
+    /// DataFusion's own session.
+    pub(super) fn context(&self) -> &SessionContext {
+        &self.context
     }
 
     /// Runs SQL and collects its rows.

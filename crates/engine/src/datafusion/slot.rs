@@ -1,5 +1,5 @@
 //! A table whose rows are exchanged between runs of one plan, so that a model is planned once and then run
-//! for each range of keys.
+//! for each range of keys, or for each handful of events.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,8 +9,11 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, exec_err};
 use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 
 /// Holds the rows that a slot's table shows to plans started from now on.
 #[derive(Clone)]
@@ -34,6 +37,12 @@ impl Slot {
     pub fn set(&self, batches: Vec<RecordBatch>) {
         *self.batches.write().unwrap_or_else(PoisonError::into_inner) = batches;
     }
+
+    /// The rows in place, reduced to the columns of `schema`.
+    fn rows(&self, schema: &SchemaRef) -> Vec<Result<RecordBatch>> {
+        let batches = self.batches.read().unwrap_or_else(PoisonError::into_inner);
+        batches.iter().map(|batch| shaped(batch, schema)).collect()
+    }
 }
 
 impl fmt::Debug for Slot {
@@ -42,9 +51,18 @@ impl fmt::Debug for Slot {
     }
 }
 
+/// When a plan looks at the rows of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// When it is made: row counts help to choose the smaller side of a join.
+    WhenPlanned,
+    /// Each time it runs, so that the physical plan can be kept.
+    WhenRun,
+}
+
 /// A [`Slot`] as a table of SQL.
 #[derive(Debug)]
-pub(crate) struct SlotTable(pub(crate) Slot);
+pub(crate) struct SlotTable(pub(crate) Slot, pub(crate) Look);
 
 #[async_trait::async_trait]
 impl TableProvider for SlotTable {
@@ -63,15 +81,47 @@ impl TableProvider for SlotTable {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let batches = self.0.batches.read().unwrap_or_else(PoisonError::into_inner).clone();
         let schema = match projection {
             Some(columns) => Arc::new(self.0.schema.project(columns)?),
             None => self.0.schema(),
         };
-        let batches =
-            batches.iter().map(|batch| shaped(batch, &schema)).collect::<Result<Vec<_>>>()?;
-        let exec = MemorySourceConfig::try_new_exec(&[batches], schema, None)?;
-        Ok(exec)
+        match self.1 {
+            Look::WhenPlanned => {
+                let batches = self.0.rows(&schema).into_iter().collect::<Result<Vec<_>>>()?;
+                let exec = MemorySourceConfig::try_new_exec(&[batches], schema, None)?;
+                Ok(exec)
+            }
+            Look::WhenRun => {
+                let rows = SlotRows { slot: self.0.clone(), schema: Arc::clone(&schema) };
+                let exec = StreamingTableExec::try_new(
+                    schema,
+                    vec![Arc::new(rows)],
+                    None,
+                    [],
+                    false,
+                    None,
+                )?;
+                Ok(Arc::new(exec))
+            }
+        }
+    }
+}
+
+/// Some columns of a slot, read anew by each run.
+#[derive(Debug)]
+struct SlotRows {
+    slot: Slot,
+    schema: SchemaRef,
+}
+
+impl PartitionStream for SlotRows {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let rows = futures::stream::iter(self.slot.rows(&self.schema));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
     }
 }
 

@@ -6,6 +6,7 @@ mod bad_input;
 mod events;
 mod fold;
 mod incremental;
+mod live;
 mod sample;
 mod staging;
 mod support;

@@ -81,15 +81,20 @@ impl Shop {
         fs::copy(file, self.path("data").join(file.file_name().unwrap())).unwrap();
     }
 
-    pub(crate) fn open(&self) -> Result<Workspace, PipelineError> {
-        let load = LoadOptions {
+    /// Where the project is and what the command line says of it.
+    pub(crate) fn load(&self) -> LoadOptions {
+        LoadOptions {
             project_dir: self.dir().to_path_buf(),
             vars: self.vars.clone(),
             run_started_at: "2026-11-23T18:00:01Z".into(),
             invocation_id: "test".into(),
             ..LoadOptions::default()
-        };
-        Workspace::open(Settings { load, memory_bytes: None }, Arc::new(SystemClock::default()))
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<Workspace, PipelineError> {
+        let settings = Settings { load: self.load(), memory_bytes: None };
+        Workspace::open(settings, Arc::new(SystemClock::default()))
     }
 
     pub(crate) fn execute(&self, request: &RunRequest) -> Result<RunSummary, PipelineError> {
@@ -266,7 +271,7 @@ impl Reporter for Notes {
     }
 }
 
-struct Quiet;
+pub(crate) struct Quiet;
 
 impl Reporter for Quiet {}
 

@@ -26,21 +26,21 @@ pub(super) struct Layout<'a> {
 }
 
 /// A model of the segment.
-pub(super) struct Member<'a> {
-    pub(super) node: &'a Node,
-    pub(super) name: String,
+pub(crate) struct Member<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) name: String,
     /// The SQL to run: the model's own, reduced to the columns that are needed.
-    pub(super) sql: String,
+    pub(crate) sql: String,
     /// Columns of the model as its author wrote it.
-    pub(super) schema: SchemaRef,
+    pub(crate) schema: SchemaRef,
     /// Rows pass through to later members and are not kept.
-    pub(super) passing: bool,
+    pub(crate) passing: bool,
     /// Another member reads it.
-    pub(super) is_read: bool,
+    pub(crate) is_read: bool,
     /// Members that it reads.
-    pub(super) parents: BTreeSet<String>,
+    pub(crate) parents: BTreeSet<String>,
     /// Tables outside the segment that it reads, views looked through.
-    pub(super) inputs: BTreeMap<String, &'a Node>,
+    pub(crate) inputs: BTreeMap<String, &'a Node>,
 }
 
 /// A table from outside the segment.
@@ -87,9 +87,10 @@ pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result
         if let Err(why) = plan.check_local(key, &has_key) {
             return Ok(Planned::NotLocal(node.unique_id.clone(), why));
         }
-        planned.extend(pieces(&session, node, sql, plan)?);
+        planned.extend(pieces(&session, node, sql, plan, passes_through(node))?);
     }
-    let (members, needs, leaves) = reduce(&session, catalog, planned, &feeds, &inside)?;
+    let (members, needs, leaves) =
+        reduce(&session, catalog, planned, Needs::new(), &feeds, &inside)?;
     let of = |tables: BTreeMap<String, Snapshot>, with_key: bool| {
         tables
             .into_iter()
@@ -113,7 +114,7 @@ pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result
 }
 
 /// A model, or a CTE of one that is computed on its own.
-struct Piece<'a> {
+pub(crate) struct Piece<'a> {
     node: &'a Node,
     name: String,
     sql: String,
@@ -121,12 +122,14 @@ struct Piece<'a> {
     passing: bool,
 }
 
-/// A model as it is run: CTEs that it reads several times come first, each computed once.
-fn pieces<'a>(
+/// A model as it is run: CTEs that it reads several times come first, each computed once. Rows of a `passing`
+/// model are not kept.
+pub(crate) fn pieces<'a>(
     session: &Session,
     node: &'a Node,
     sql: String,
     plan: Plan,
+    passing: bool,
 ) -> Result<Vec<Piece<'a>>> {
     let mut pieces = Vec::new();
     let mut rest = sql;
@@ -141,13 +144,7 @@ fn pieces<'a>(
     }
     let plan = if pieces.is_empty() { plan } else { session.plan(&rest)? };
     session.add_slot(&node.alias, schema)?;
-    pieces.push(Piece {
-        node,
-        name: node.alias.clone(),
-        sql: rest,
-        plan,
-        passing: passes_through(node),
-    });
+    pieces.push(Piece { node, name: node.alias.clone(), sql: rest, plan, passing });
     Ok(pieces)
 }
 
@@ -247,17 +244,19 @@ pub(super) fn views(
     Ok(())
 }
 
-type Needs = BTreeMap<String, BTreeSet<String>>;
+/// Columns that are needed of each table.
+pub(crate) type Needs = BTreeMap<String, BTreeSet<String>>;
 
-/// From the last member to the first: columns that nobody reads are not computed.
-fn reduce<'a>(
+/// From the last member to the first: columns that nobody reads are not computed. `needs` begins with what is
+/// read outside the members.
+pub(crate) fn reduce<'a>(
     session: &Session,
     catalog: &Catalog<'a>,
     planned: Vec<Piece<'a>>,
+    mut needs: Needs,
     feeds: &BTreeSet<String>,
     inside: &BTreeSet<String>,
 ) -> Result<(Vec<Member<'a>>, Needs, BTreeMap<String, Vec<String>>)> {
-    let mut needs = Needs::new();
     let mut leaves: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut members = Vec::new();
     let names: BTreeSet<String> = planned.iter().map(|piece| piece.name.clone()).collect();

@@ -5,7 +5,7 @@
 //! memory is bounded by the size of a range and no table is read back in between.
 
 mod draft;
-mod layout;
+pub(crate) mod layout;
 mod scope;
 mod worker;
 

@@ -16,7 +16,7 @@ use super::layout::{Layout, Member, views};
 use super::scope::{Scope, ScopeKind, Unit, dashed, literal};
 use crate::catalog::quoted;
 use crate::error::{PipelineError, Result};
-use crate::feeds::{DAY, ExportFeed};
+use crate::feeds::{DAY, ExportFeed, STREAM};
 use crate::run::Run;
 use crate::warehouse::BuildNote;
 
@@ -154,7 +154,14 @@ fn written(
         }
         _ => (Removal::Everything, None, String::new()),
     };
-    if added.is_empty() && !layout.feeds.is_empty() && leaves_nothing(base.as_ref(), &removed) {
+    // A stream begins with no event at all; tables that had rows do not lose all of them unasked.
+    let begins = layout.feeds.contains_key(&format!("{}.{}", STREAM.0, STREAM.1))
+        && base.as_ref().is_none_or(|base| base.files.is_empty());
+    if added.is_empty()
+        && !layout.feeds.is_empty()
+        && !begins
+        && leaves_nothing(base.as_ref(), &removed)
+    {
         return Err(PipelineError::Setting {
             message: "the export holds no rows".into(),
             hint: Some(
