@@ -62,8 +62,8 @@ pub enum LogError {
         /// Highest sequence number known to be missing.
         last_seq: u64,
     },
-    /// A file that belongs to another log.
-    #[error("{} belongs to another log", path.display())]
+    /// A segment of another log, or under the name of another segment.
+    #[error("{} does not belong here: its header names another log or place", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -184,7 +184,7 @@ impl LogError {
                 "run `clicktrail repair`: it sets the damaged bytes aside and says what is lost; \
                  a backup of the folder loses nothing"
             }
-            Self::Foreign { .. } => "move the file out of the folder; each log needs a folder of its own",
+            Self::Foreign { .. } => "give the file its old name again, or move it out of the folder",
             Self::Read { .. } => "check the disk and the permissions of the folder, then start again",
             Self::Write { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "choose a folder that you may write to"

@@ -9,9 +9,12 @@ mod frames;
 mod log;
 mod queue;
 mod recovery;
+mod repair;
 mod scan;
 mod settings;
 mod shelf;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 mod writer;
 
 pub use counters::{Counters, SYNC_BOUNDS};
@@ -22,6 +25,7 @@ pub use format::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, VERSION};
 pub use frames::Frames;
 pub use log::{Clock, Log};
 pub use recovery::{Opened, TornTail};
+pub use repair::{Loss, RepairReport, repair};
 pub use settings::Settings;
 pub use writer::{Appender, Done, OnFatal, OnFrames, Writer, start};
 

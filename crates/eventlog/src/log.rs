@@ -99,7 +99,7 @@ impl Log {
         settings.check()?;
         let lock = lock_dir(&*disk, dir)?;
         let survey = survey(&*disk, dir)?;
-        let Survey { closed, newest, log_id, next_seq, chain, torn, unfinished } = survey;
+        let Survey { closed, newest, log_id, next_seq, chain, torn, unfinished, .. } = survey;
         if let Some(path) = unfinished {
             disk.remove(&path).map_err(|error| LogError::write(&path, error))?;
             disk.sync_dir(dir).map_err(|error| LogError::sync(dir, error))?;

@@ -60,6 +60,8 @@ pub(crate) struct Survey {
     pub(crate) next_seq: u64,
     /// Checksum of the last frame's header.
     pub(crate) chain: u32,
+    /// Good frames.
+    pub(crate) frames: u64,
     pub(crate) torn: Option<TornTail>,
     /// A segment that was being created; it never held a frame.
     pub(crate) unfinished: Option<PathBuf>,
@@ -89,6 +91,7 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path) -> Result<Survey, LogError> {
         let start = segment.start(&bytes, survey.log_id, before)?;
         survey.log_id = Some(start.log_id);
         let walked = walk(&bytes, start);
+        survey.frames += walked.frames;
         if next.is_some() {
             survey.closed.push(segment.closed(&bytes, &walked)?);
         } else {
@@ -169,22 +172,21 @@ impl Segment<'_> {
                 return Err(LogError::NewerVersion { path, found, known: VERSION });
             }
         };
-        if log_id.is_some_and(|id| id != header.log_id) {
+        if log_id.is_some_and(|id| id != header.log_id) || header.first_seq != self.first_seq {
             return Err(LogError::Foreign { path: self.path.to_owned() });
         }
-        if header.first_seq != self.first_seq {
-            return bad("the file has the name of another segment");
-        }
-        if let Some(before) = before {
+        // At a seam that a repair left, numbers or the chain may begin anew.
+        if let Some(before) = before
+            && header.lost_from != before.seq
+        {
             if before.seq > self.first_seq {
                 return bad("the segment repeats frames of the one before");
             }
-            let lost = before.seq < self.first_seq;
-            if lost && header.lost_from != before.seq {
+            if before.seq < self.first_seq {
                 let (first_seq, last_seq) = (before.seq, self.first_seq - 1);
                 return Err(LogError::Missing { dir: self.dir.to_owned(), first_seq, last_seq });
             }
-            if !lost && header.previous != before.chain {
+            if header.previous != before.chain {
                 return bad("the segment does not continue the one before");
             }
         }
