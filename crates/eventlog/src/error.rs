@@ -179,13 +179,19 @@ impl LogError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Locked { .. } => "stop the other clicktrail, or use another data folder",
-            Self::NewerVersion { .. } => "install the clicktrail version that wrote it, or a later one",
+            Self::NewerVersion { .. } => {
+                "install the clicktrail version that wrote it, or a later one"
+            }
             Self::Damaged { .. } | Self::Missing { .. } => {
                 "run `clicktrail repair`: it sets the damaged bytes aside and says what is lost; \
                  a backup of the folder loses nothing"
             }
-            Self::Foreign { .. } => "give the file its old name again, or move it out of the folder",
-            Self::Read { .. } => "check the disk and the permissions of the folder, then start again",
+            Self::Foreign { .. } => {
+                "give the file its old name again, or move it out of the folder"
+            }
+            Self::Read { .. } => {
+                "check the disk and the permissions of the folder, then start again"
+            }
             Self::Write { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "choose a folder that you may write to"
             }

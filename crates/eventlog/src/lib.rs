@@ -44,7 +44,9 @@ pub enum Kind {
 impl Kind {
     /// The kind of a stored byte.
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Events, Self::DeadLetters, Self::Control].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Events, Self::DeadLetters, Self::Control]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 

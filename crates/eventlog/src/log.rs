@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Entry;
 use crate::ack::AckFile;
 use crate::counters::{Counters, Tally};
 use crate::disk::{Disk, DiskFile, DiskLock, is_full, write_all_at};
@@ -16,7 +17,6 @@ use crate::frames::{Frames, Span};
 use crate::recovery::{Newest, Opened, Survey, survey};
 use crate::settings::Settings;
 use crate::shelf::{Closed, Shelf, segment_path};
-use crate::Entry;
 
 /// Time since some fixed moment; it must not go back.
 pub type Clock = Box<dyn Fn() -> Duration + Send>;
@@ -111,7 +111,8 @@ impl Log {
         let active = match newest {
             Some(newest) => reopen(&*disk, dir, &newest, torn.is_some())?,
             None => {
-                let header = SegmentHeader { log_id, first_seq: next_seq, previous: chain, lost_from: 0 };
+                let header =
+                    SegmentHeader { log_id, first_seq: next_seq, previous: chain, lost_from: 0 };
                 create(&*disk, dir, &header)?
             }
         };
@@ -185,7 +186,8 @@ impl Log {
             let error = LogError::sync(&self.active.path, error);
             return Err(self.fail(error));
         }
-        let took = self.clock.as_ref().zip(before).map(|(clock, before)| clock().saturating_sub(before));
+        let took =
+            self.clock.as_ref().zip(before).map(|(clock, before)| clock().saturating_sub(before));
         self.tally.synced(took);
         self.synced = self.next_seq - 1;
         self.ack.write(self.synced);

@@ -147,7 +147,13 @@ struct Segment<'a> {
 }
 
 impl Segment<'_> {
-    fn damaged(&self, offset: usize, first_seq: u64, last_seq: u64, reason: &'static str) -> LogError {
+    fn damaged(
+        &self,
+        offset: usize,
+        first_seq: u64,
+        last_seq: u64,
+        reason: &'static str,
+    ) -> LogError {
         LogError::Damaged {
             path: self.path.to_owned(),
             offset: offset as u64,
@@ -161,7 +167,12 @@ impl Segment<'_> {
     ///
     /// # Errors
     /// The header is damaged, or does not fit the segment before.
-    fn start(&self, bytes: &[u8], log_id: Option<u64>, before: Option<Place>) -> Result<Place, LogError> {
+    fn start(
+        &self,
+        bytes: &[u8],
+        log_id: Option<u64>,
+        before: Option<Place>,
+    ) -> Result<Place, LogError> {
         let last = self.next.map_or(self.proven, |next| next - 1);
         let bad = |reason| Err(self.damaged(0, self.first_seq, last, reason));
         let header = match SegmentHeader::decode(bytes) {

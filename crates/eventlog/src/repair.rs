@@ -57,7 +57,11 @@ pub struct RepairReport {
 impl RepairReport {
     /// How many frames are lost.
     pub fn lost_frames(&self) -> u64 {
-        self.losses.iter().filter_map(|loss| loss.lost.as_ref()).map(|lost| lost.end() - lost.start() + 1).sum()
+        self.losses
+            .iter()
+            .filter_map(|loss| loss.lost.as_ref())
+            .map(|lost| lost.end() - lost.start() + 1)
+            .sum()
     }
 }
 

@@ -108,12 +108,19 @@ pub(crate) fn walk(bytes: &[u8], mut place: Place) -> Walk {
 
 /// The first whole frame of the log at or after `from` whose sequence number is at least `seq`, with
 /// its offset. Every offset is tried: after damage nothing says where the next frame begins.
-pub(crate) fn find(bytes: &[u8], from: usize, log_id: Option<u64>, seq: u64) -> Option<(usize, View<'_>)> {
+pub(crate) fn find(
+    bytes: &[u8],
+    from: usize,
+    log_id: Option<u64>,
+    seq: u64,
+) -> Option<(usize, View<'_>)> {
     let mut from = from;
     loop {
         let at = next_magic(bytes, from)?;
         match View::at(bytes, at) {
-            Ok(view) if log_id.is_none_or(|id| id == view.header.log_id) && view.header.seq >= seq => {
+            Ok(view)
+                if log_id.is_none_or(|id| id == view.header.log_id) && view.header.seq >= seq =>
+            {
                 return Some((at, view));
             }
             _ => from = at + 1,

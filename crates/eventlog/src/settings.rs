@@ -64,7 +64,9 @@ impl Settings {
     /// # Errors
     /// [`LogError::BadSettings`] for bounds that contradict each other.
     pub(crate) fn check(&self) -> Result<(), LogError> {
-        let bad = |setting, reason: &str| Err(LogError::BadSettings { setting, reason: reason.to_owned() });
+        let bad = |setting, reason: &str| {
+            Err(LogError::BadSettings { setting, reason: reason.to_owned() })
+        };
         if self.segment_bytes == 0 {
             return bad("segment_bytes", "is zero");
         }
@@ -72,7 +74,10 @@ impl Settings {
             return bad("max_entry_bytes", "must be between 1 byte and 1 GiB");
         }
         if self.max_queue_bytes < self.max_entry_bytes {
-            return bad("max_queue_bytes", "is smaller than `max_entry_bytes`: such an entry would never fit");
+            return bad(
+                "max_queue_bytes",
+                "is smaller than `max_entry_bytes`: such an entry would never fit",
+            );
         }
         if self.group_wait > GROUP_WAIT_MAX {
             return bad("group_wait", "is more than 2 ms");

@@ -31,10 +31,8 @@ fn named_seq(name: &str) -> Option<u64> {
 /// The segments in a folder, in order. Other files are none of ours.
 pub(crate) fn list_segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
     let names = disk.list(dir).map_err(|error| LogError::read(dir, error))?;
-    let mut found: Vec<_> = names
-        .iter()
-        .filter_map(|name| Some((named_seq(name)?, dir.join(name))))
-        .collect();
+    let mut found: Vec<_> =
+        names.iter().filter_map(|name| Some((named_seq(name)?, dir.join(name)))).collect();
     found.sort_unstable();
     Ok(found)
 }

@@ -397,7 +397,8 @@ impl Disk for SimDisk {
         if state.enter(Call::SyncDir)? {
             return Err(gone());
         }
-        let (done, left) = std::mem::take(&mut state.changes).into_iter().partition(|c| c.is_in(dir));
+        let (done, left) =
+            std::mem::take(&mut state.changes).into_iter().partition(|c| c.is_in(dir));
         state.changes = left;
         let done: Vec<NameChange> = done;
         for change in done {
@@ -493,7 +494,7 @@ impl DiskFile for Handle {
         } else if state.faults.fail_write == Some(state.calls.writes) {
             error = Some(io::Error::other("simulated I/O error"));
         } else if state.faults.full_at_write == Some(state.calls.writes)
-            || state.used() + grows > state.capacity
+            || (grows > 0 && state.used() + grows > state.capacity)
         {
             error = Some(io::ErrorKind::StorageFull.into());
         } else if count > 1 && state.rng.chance(state.faults.short_percent) {

@@ -128,7 +128,11 @@ impl Reader {
             Ok(header) => Some(header),
             Err(Unusable::Bad) => None,
             Err(Unusable::Version(found)) => {
-                return Err(LogError::NewerVersion { path: path.to_owned(), found, known: VERSION });
+                return Err(LogError::NewerVersion {
+                    path: path.to_owned(),
+                    found,
+                    known: VERSION,
+                });
             }
         };
         if let Some(header) = header
@@ -280,12 +284,15 @@ impl Cutter {
         }
         let whole = match &pieces[..] {
             [Piece { header, source }] => {
-                let range = source.as_ref().map_or(SEGMENT_HEADER_BYTES..SEGMENT_HEADER_BYTES, |at| at.1.clone());
+                let range = source
+                    .as_ref()
+                    .map_or(SEGMENT_HEADER_BYTES..SEGMENT_HEADER_BYTES, |at| at.1.clone());
                 let same = found.header.is_some_and(|old| {
                     let seam_known = header.lost_from == 0 || header.lost_from == old.lost_from;
                     old.previous == header.previous && seam_known
                 });
-                same && header.first_seq == found.first_seq && range == (SEGMENT_HEADER_BYTES..found.bytes)
+                same && header.first_seq == found.first_seq
+                    && range == (SEGMENT_HEADER_BYTES..found.bytes)
             }
             _ => false,
         };
