@@ -2,6 +2,7 @@
 //! `cargo bench -p clicktrail-eventlog -- [folder] [events per second] [seconds] [wait in µs]`
 
 #![expect(clippy::disallowed_methods, reason = "measuring is what this is for")]
+#![expect(clippy::unwrap_used, reason = "a lock that was poisoned ends the measuring")]
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use std::error::Error;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod ack;
+mod active;
 mod counters;
 mod disk;
 mod error;

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use crate::Entry;
 use crate::ack::AckFile;
+use crate::active::{Active, create, reopen};
 use crate::counters::{Counters, Tally};
-use crate::disk::{Disk, DiskFile, DiskLock, is_full, write_all_at};
+use crate::disk::{Disk, DiskLock, is_full, write_all_at};
 use crate::error::LogError;
 use crate::format::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::frames::{Frames, Span};
-use crate::recovery::{Newest, Opened, Survey, survey};
+use crate::recovery::{Opened, Survey, survey};
 use crate::settings::Settings;
-use crate::shelf::{Closed, Shelf, segment_path};
+use crate::shelf::{Closed, Shelf};
 
 /// Time since some fixed moment; it must not go back.
 pub type Clock = Box<dyn Fn() -> Duration + Send>;
@@ -26,16 +27,6 @@ pub(crate) const LOCK_FILE: &str = "lock";
 
 /// Buffers larger than this are given back after use.
 const BUFFER_KEPT: usize = 8 << 20;
-
-/// The segment that gets the next frames.
-#[derive(Debug)]
-struct Active {
-    file: Box<dyn DiskFile>,
-    path: PathBuf,
-    first_seq: u64,
-    /// Where the next frame begins.
-    end: u64,
-}
 
 /// An open log. It holds the folder's lock until it is dropped.
 ///
@@ -393,33 +384,4 @@ impl Log {
         }
         self.disk.sync_dir(&self.dir).map_err(|error| LogError::sync(&self.dir, error))
     }
-}
-
-/// Creates an empty segment whose name and header are durable.
-fn create(disk: &dyn Disk, dir: &Path, header: &SegmentHeader) -> Result<Active, LogError> {
-    let path = segment_path(dir, header.first_seq);
-    let file = disk.create(&path).map_err(|error| LogError::write(&path, error))?;
-    let bytes = header.encode();
-    write_all_at(&*file, &bytes, 0).map_err(|error| LogError::write(&path, error))?;
-    file.sync_data().map_err(|error| LogError::sync(&path, error))?;
-    disk.sync_dir(dir).map_err(|error| LogError::sync(dir, error))?;
-    Ok(Active { file, path, first_seq: header.first_seq, end: bytes.len() as u64 })
-}
-
-/// Opens the newest segment to write on, and makes it durable.
-///
-/// What nothing proves to be on disk is written once more: when an earlier sync failed, the system
-/// has dropped those bytes and still shows them, and a further sync would do nothing.
-fn reopen(disk: &dyn Disk, dir: &Path, newest: &Newest, torn: bool) -> Result<Active, LogError> {
-    let Newest { path, first_seq, bytes, unproven_from } = newest;
-    let file = disk.open(path).map_err(|error| LogError::read(path, error))?;
-    let end = bytes.len() as u64;
-    let write = |result: io::Result<()>| result.map_err(|error| LogError::write(path, error));
-    if torn {
-        write(file.set_len(end))?;
-    }
-    write(write_all_at(&*file, &bytes[*unproven_from..], *unproven_from as u64))?;
-    file.sync_data().map_err(|error| LogError::sync(path, error))?;
-    disk.sync_dir(dir).map_err(|error| LogError::sync(dir, error))?;
-    Ok(Active { file, path: path.clone(), first_seq: *first_seq, end })
 }

@@ -130,7 +130,7 @@ impl Model {
 }
 
 fn restart(disk: &SimDisk, how: u64) {
-    if how % 4 == 0 {
+    if how.is_multiple_of(4) {
         disk.kill();
     } else {
         disk.crash();

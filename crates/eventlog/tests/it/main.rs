@@ -1,5 +1,7 @@
 //! The log from outside, on the real disk and on the simulated one.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod basics;
 mod crash;
 mod damage;
