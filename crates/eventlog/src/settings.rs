@@ -88,3 +88,28 @@ impl Settings {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_that_contradict_each_other_are_refused_by_name() {
+        assert!(Settings::default().check().is_ok());
+        let wrong = [
+            ("segment_bytes", Settings { segment_bytes: 0, ..Settings::default() }),
+            ("max_entry_bytes", Settings { max_entry_bytes: 0, ..Settings::default() }),
+            ("max_queue_bytes", Settings { max_queue_bytes: 100, ..Settings::default() }),
+            (
+                "group_wait",
+                Settings { group_wait: Duration::from_millis(3), ..Settings::default() },
+            ),
+            ("min_free_percent", Settings { min_free_percent: 101, ..Settings::default() }),
+        ];
+        for (name, settings) in wrong {
+            let error = settings.check().unwrap_err();
+            assert!(matches!(&error, LogError::BadSettings { setting, .. } if *setting == name));
+            assert_eq!(error.code(), "E5013");
+        }
+    }
+}

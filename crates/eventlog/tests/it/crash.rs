@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 
 use clicktrail_eventlog::simulation::{Faults, Rng, SimDisk};
-use clicktrail_eventlog::{Entry, Kind, Log, LogError, Settings};
+use clicktrail_eventlog::{Entry, Frame, Kind, Log, LogError, Settings, start};
+
+use crate::basics::entry;
 
 const DIR: &str = "/log";
 
@@ -169,5 +171,51 @@ fn a_crash_at_every_call_loses_nothing_acknowledged() {
             let outcome = std::panic::catch_unwind(|| crash_at(seed, at, STEPS));
             assert!(outcome.is_ok(), "seed {seed}, crash at call {at}");
         }
+    }
+}
+
+/// The log thread on a disk that crashes at call `at`; returns whether it did.
+fn thread_crashes_at(seed: u64, at: u64) -> bool {
+    const ENTRIES: usize = 24;
+    let disk = SimDisk::new(seed);
+    let settings = Settings { group_bytes: 800, ..settings() };
+    let (log, _) = Log::open(Arc::new(disk.clone()), Path::new(DIR), &settings).unwrap();
+    disk.set_faults(Faults { crash_at_call: Some(disk.calls().all + at), ..Faults::default() });
+    let handed = Arc::new(Mutex::new(Vec::new()));
+    let sink = handed.clone();
+    let on_frames = Box::new(move |frames: Vec<Frame>| sink.lock().unwrap().extend(frames));
+    let (appender, writer) = start(log, on_frames, Box::new(drop)).unwrap();
+    let (tell, told) = mpsc::channel();
+    for n in 0..ENTRIES {
+        let tell = tell.clone();
+        let payload = vec![u8::try_from(n).unwrap(); 300];
+        appender
+            .submit(entry(payload), Box::new(move |stored| tell.send((n, stored)).unwrap()))
+            .unwrap();
+    }
+    let stopped = writer.stop();
+    drop((tell, appender));
+    let answers: Vec<_> = told.iter().collect();
+    assert_eq!(answers.len(), ENTRIES, "everyone gets one answer");
+    let crashed = disk.is_down();
+    assert!(crashed || stopped.is_ok());
+    drop(stopped);
+    restart(&disk, seed + at);
+    let (log, _) = Log::open(Arc::new(disk), Path::new(DIR), &settings).unwrap();
+    let frames: Vec<Frame> = log.frames(1).unwrap().map(Result::unwrap).collect();
+    for (n, seq) in answers.iter().filter_map(|(n, stored)| Some((*n, stored.clone().ok()?))) {
+        let frame = &frames[usize::try_from(seq).unwrap() - 1];
+        assert_eq!((frame.seq, usize::from(frame.payload[0])), (seq, n));
+    }
+    let handed = handed.lock().unwrap();
+    assert_eq!(handed[..], frames[..handed.len()], "what was handed on is what is stored");
+    crashed
+}
+
+#[test]
+fn whoever_was_told_ok_by_the_log_thread_finds_it_after_a_crash() {
+    for seed in 0..20 {
+        let calls = (1..).find(|at| !thread_crashes_at(seed, *at)).unwrap();
+        assert!(calls > 10, "{calls} calls are too few for this test");
     }
 }
