@@ -15,6 +15,8 @@ pub(crate) struct Active {
     pub(crate) file: Box<dyn DiskFile>,
     pub(crate) path: PathBuf,
     pub(crate) first_seq: u64,
+    /// Lowest number that may be asked for, as in a closed segment.
+    pub(crate) begins: u64,
     /// Where the next frame begins.
     pub(crate) end: u64,
 }
@@ -31,7 +33,8 @@ pub(crate) fn create(
     write_all_at(&*file, &bytes, 0).map_err(|error| LogError::write(&path, error))?;
     file.sync_data().map_err(|error| LogError::sync(&path, error))?;
     disk.sync_dir(dir).map_err(|error| LogError::sync(dir, error))?;
-    Ok(Active { file, path, first_seq: header.first_seq, end: bytes.len() as u64 })
+    let first_seq = header.first_seq;
+    Ok(Active { file, path, first_seq, begins: first_seq, end: bytes.len() as u64 })
 }
 
 /// Opens the newest segment to write on, and makes it durable.
@@ -44,7 +47,7 @@ pub(crate) fn reopen(
     newest: &Newest,
     torn: bool,
 ) -> Result<Active, LogError> {
-    let Newest { path, first_seq, bytes, unproven_from } = newest;
+    let Newest { path, first_seq, begins, bytes, unproven_from } = newest;
     let file = disk.open(path).map_err(|error| LogError::read(path, error))?;
     let end = bytes.len() as u64;
     let write = |result: io::Result<()>| result.map_err(|error| LogError::write(path, error));
@@ -54,5 +57,5 @@ pub(crate) fn reopen(
     write(write_all_at(&*file, &bytes[*unproven_from..], *unproven_from as u64))?;
     file.sync_data().map_err(|error| LogError::sync(path, error))?;
     disk.sync_dir(dir).map_err(|error| LogError::sync(dir, error))?;
-    Ok(Active { file, path: path.clone(), first_seq: *first_seq, end })
+    Ok(Active { file, path: path.clone(), first_seq: *first_seq, begins: *begins, end })
 }

@@ -109,7 +109,7 @@ impl Log {
         };
         let ack = AckFile::open(&*disk, dir, log_id, next_seq - 1)?;
         let shelf = Arc::new(Shelf::new(disk.clone(), dir.to_owned(), closed));
-        let first_seq = shelf.first_seq().unwrap_or(active.first_seq);
+        let first_seq = shelf.oldest().map_or(active.first_seq, |oldest| oldest.first_seq);
         if let Some(tail) = &torn {
             tracing::info!(file = %tail.file.display(), tail.offset, tail.bytes, "cut off a torn tail");
         }
@@ -191,9 +191,11 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError::OutOfRange`] when `from_seq` was released already or lies after the next frame:
-    /// whoever asks has a checkpoint that does not belong to this log.
+    /// whoever asks has a checkpoint that does not belong to this log. A frame that a repair has
+    /// reported as lost may be asked for; reading begins after it.
     pub fn frames(&self, from_seq: u64) -> Result<Frames, LogError> {
-        let (first_seq, next_seq) = (self.first_seq(), self.next_seq);
+        let first_seq = self.shelf.oldest().map_or(self.active.begins, |oldest| oldest.begins);
+        let next_seq = self.next_seq;
         if from_seq < first_seq || from_seq > next_seq {
             return Err(LogError::OutOfRange { asked: from_seq, first_seq, next_seq });
         }
@@ -217,7 +219,7 @@ impl Log {
 
     /// Lowest sequence number in the log; equal to [`Log::next_seq`] when it holds nothing.
     pub fn first_seq(&self) -> u64 {
-        self.shelf.first_seq().unwrap_or(self.active.first_seq)
+        self.shelf.oldest().map_or(self.active.first_seq, |oldest| oldest.first_seq)
     }
 
     /// Sequence number of the next frame.
@@ -369,8 +371,8 @@ impl Log {
             }
             Err(error) => return Err(error),
         };
-        let Active { path, first_seq, .. } = std::mem::replace(&mut self.active, next);
-        self.shelf.push(Closed { path, first_seq, last_seq: self.next_seq - 1 });
+        let Active { path, first_seq, begins, .. } = std::mem::replace(&mut self.active, next);
+        self.shelf.push(Closed { path, first_seq, begins, last_seq: self.next_seq - 1 });
         Ok(())
     }
 

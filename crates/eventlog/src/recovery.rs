@@ -43,6 +43,8 @@ pub struct TornTail {
 pub(crate) struct Newest {
     pub(crate) path: PathBuf,
     pub(crate) first_seq: u64,
+    /// Lowest number that may be asked for, as in a closed segment.
+    pub(crate) begins: u64,
     /// Its bytes, up to the end of the last good frame.
     pub(crate) bytes: Vec<u8>,
     /// Where bytes begin that nothing proves to be on disk.
@@ -88,15 +90,15 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path) -> Result<Survey, LogError> {
         let next = segments.get(index + 1).map(|(seq, _)| *seq);
         let segment = Segment { dir, path, first_seq: *first_seq, next, proven };
         let bytes = read_segment(disk, path)?;
-        let start = segment.start(&bytes, survey.log_id, before)?;
+        let (start, begins) = segment.start(&bytes, survey.log_id, before)?;
         survey.log_id = Some(start.log_id);
         let walked = walk(&bytes, start);
         survey.frames += walked.frames;
         if next.is_some() {
-            survey.closed.push(segment.closed(&bytes, &walked)?);
+            survey.closed.push(segment.closed(&bytes, &walked, begins)?);
         } else {
             survey.torn = segment.torn(&bytes, &walked)?;
-            survey.newest = Some(segment.newest(bytes, start, &walked));
+            survey.newest = Some(segment.newest(bytes, start, &walked, begins));
         }
         before = Some(walked.place);
     }
@@ -163,7 +165,7 @@ impl Segment<'_> {
         }
     }
 
-    /// The place of the first frame.
+    /// The place of the first frame, and the lowest number that may be asked for.
     ///
     /// # Errors
     /// The header is damaged, or does not fit the segment before.
@@ -172,7 +174,7 @@ impl Segment<'_> {
         bytes: &[u8],
         log_id: Option<u64>,
         before: Option<Place>,
-    ) -> Result<Place, LogError> {
+    ) -> Result<(Place, u64), LogError> {
         let last = self.next.map_or(self.proven, |next| next - 1);
         let bad = |reason| Err(self.damaged(0, self.first_seq, last, reason));
         let header = match SegmentHeader::decode(bytes) {
@@ -201,24 +203,26 @@ impl Segment<'_> {
                 return bad("the segment does not continue the one before");
             }
         }
-        Ok(Place {
+        let begins = if header.lost_from == 0 { self.first_seq } else { header.lost_from };
+        let place = Place {
             log_id: header.log_id,
             seq: self.first_seq,
             chain: header.previous,
             offset: SEGMENT_HEADER_BYTES,
-        })
+        };
+        Ok((place, begins))
     }
 
     /// # Errors
     /// Any bad byte: the segment was synced before the next one was begun.
-    fn closed(&self, bytes: &[u8], walked: &Walk) -> Result<Closed, LogError> {
+    fn closed(&self, bytes: &[u8], walked: &Walk, begins: u64) -> Result<Closed, LogError> {
         if let Some(bad) = walked.bad {
             let place = &walked.place;
             let next = behind(bytes, place).first_seq.or(self.next).unwrap_or(place.seq);
             return Err(self.damaged(place.offset, place.seq, next.saturating_sub(1), bad.reason));
         }
         let last_seq = walked.place.seq - 1;
-        Ok(Closed { path: self.path.to_owned(), first_seq: self.first_seq, last_seq })
+        Ok(Closed { path: self.path.to_owned(), first_seq: self.first_seq, begins, last_seq })
     }
 
     /// What is to be cut off the newest segment.
@@ -242,7 +246,7 @@ impl Segment<'_> {
         }))
     }
 
-    fn newest(&self, mut bytes: Vec<u8>, start: Place, walked: &Walk) -> Newest {
+    fn newest(&self, mut bytes: Vec<u8>, start: Place, walked: &Walk, begins: u64) -> Newest {
         bytes.truncate(walked.place.offset);
         let proven = self.proven.max(walked.synced);
         let mut place = start;
@@ -253,6 +257,12 @@ impl Segment<'_> {
         {
             unproven_from = view.end;
         }
-        Newest { path: self.path.to_owned(), first_seq: self.first_seq, bytes, unproven_from }
+        Newest {
+            path: self.path.to_owned(),
+            first_seq: self.first_seq,
+            begins,
+            bytes,
+            unproven_from,
+        }
     }
 }

@@ -77,6 +77,8 @@ fn repair_loses_only(damaged: &SimDisk, all: &[Frame], hit: Option<u64>) {
     let (mut log, opened) = open(damaged).unwrap();
     let kept: Vec<Frame> = all.iter().filter(|frame| Some(frame.seq) != hit).cloned().collect();
     assert_eq!(frames(&log), kept);
+    let replayed: Vec<Frame> = log.frames(1).unwrap().map(Result::unwrap).collect();
+    assert_eq!(replayed, kept, "a checkpoint before the loss still fits");
     assert_eq!((opened.next_seq, report.next_seq), (11, 11), "numbers are not given again");
     assert_eq!((report.kept_frames, report.lost_frames()), (kept.len() as u64, lost.len() as u64));
     assert_eq!(log.append(&[entry("later")]).unwrap(), 11..=11);

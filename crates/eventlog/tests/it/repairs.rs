@@ -131,6 +131,7 @@ fn a_log_of_which_nothing_is_left_begins_after_what_was_acknowledged() {
     assert_eq!((report.lost_frames(), report.kept_frames, report.next_seq), (10, 0, 11));
     let (log, opened) = open(&disk).unwrap();
     assert_eq!((opened.first_seq, opened.next_seq, frames(&log).len()), (11, 11, 0));
+    assert_eq!(log.frames(5).unwrap().count(), 0);
 }
 
 #[test]
