@@ -51,7 +51,7 @@ pub(crate) fn ack_file() -> PathBuf {
 }
 
 /// Which frame holds a byte of a segment; nothing for the segment's header.
-fn frame_at(disk: &SimDisk, all: &[Frame], path: &Path, offset: usize) -> Option<u64> {
+pub(crate) fn frame_at(disk: &SimDisk, all: &[Frame], path: &Path, offset: usize) -> Option<u64> {
     let name = path.file_stem().unwrap().to_str().unwrap();
     let mut seq: u64 = name.parse().unwrap();
     let mut end = SEGMENT_HEADER_BYTES;

@@ -1,12 +1,13 @@
 //! Repair: what it says, what it leaves alone, and that it may be interrupted anywhere.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use clicktrail_eventlog::simulation::{Faults, SimDisk};
+use clicktrail_eventlog::simulation::{Faults, Rng, SimDisk};
 use clicktrail_eventlog::{LogError, repair};
 
 use crate::basics::entry;
-use crate::damage::{DIR, ack_file, frames, open, sample, segments};
+use crate::damage::{DIR, ack_file, frame_at, frames, open, sample, segments};
 
 const QUARANTINE: &str = "/quarantine";
 
@@ -145,4 +146,28 @@ fn frames_cut_off_the_end_are_known_from_the_ack_file() {
     assert_eq!((report.lost_frames(), report.next_seq), (1, 11));
     disk.delete(&ack_file());
     assert!(open(&disk).unwrap().1.truncated_tail.is_some());
+}
+
+#[test]
+fn any_number_of_flipped_bits_costs_only_the_frames_they_are_in() {
+    let mut rng = Rng::new(11);
+    for _ in 0..1_500 {
+        let (disk, all) = sample();
+        let mut hit = BTreeSet::new();
+        let paths = segments(&disk);
+        for _ in 0..1 + rng.below(5) {
+            let path = &paths[usize::try_from(rng.below(paths.len() as u64)).unwrap()];
+            let len = disk.read(path).unwrap().len();
+            let offset = usize::try_from(rng.below(len as u64)).unwrap();
+            disk.flip(path, offset, 4);
+            hit.extend(frame_at(&disk, &all, path, offset));
+        }
+        let report = mend(&disk).unwrap();
+        let kept = frames(&open(&disk).unwrap().0);
+        // Two flips of one bit cancel each other, so that a frame may be whole again.
+        let untouched = all.iter().filter(|frame| !hit.contains(&frame.seq));
+        assert!(untouched.clone().all(|frame| kept.contains(frame)), "{hit:?} {report:#?}");
+        assert!(kept.iter().all(|frame| all.contains(frame)));
+        assert_eq!((kept.len() as u64 + report.lost_frames(), report.next_seq), (10, 11));
+    }
 }
