@@ -60,7 +60,8 @@ fn settle(writer: Writer, appender: &Appender, waits: &Waits, name: &str, began:
     let counted = appender.counters();
     let events = waits.len() as f64 * f64::from(EVENTS);
     println!(
-        "{name:>24}: {:>9.0} events/s, {:>5.1} MB/s; ack p50 {:.2} p99 {:.2} p99.9 {:.2} max {:.2} ms; \
+        "{name:>24}: {:>9.0} events/s, {:>5.1} MB/s; \
+         ack p50 {:.2} p99 {:.2} p99.9 {:.2} max {:.2} ms; \
          {} groups of {:.1} entries, sync mean {:.2} ms",
         events / took,
         counted.bytes as f64 / took / 1e6,

@@ -37,7 +37,8 @@ pub enum LogError {
     },
     /// Bytes that were stored for good have changed.
     #[error(
-        "the log is damaged in {} at byte {offset}: {reason}; frames {first_seq} to {last_seq} are affected",
+        "the log is damaged in {} at byte {offset}: {reason}; \
+         frames {first_seq} to {last_seq} are affected",
         path.display()
     )]
     Damaged {
@@ -118,7 +119,10 @@ pub enum LogError {
         reason: String,
     },
     /// A sequence number that the log does not hold: released, or not yet given.
-    #[error("frame {asked} was asked for, the log holds {first_seq} to {}", next_seq.saturating_sub(1))]
+    #[error(
+        "frame {asked} was asked for, the log holds {first_seq} to {}",
+        next_seq.saturating_sub(1)
+    )]
     OutOfRange {
         /// Where reading should have begun.
         asked: u64,

@@ -220,8 +220,8 @@ fn seal(bytes: &mut [u8; 64]) {
     put(bytes, CRC_AT, &crc.to_le_bytes());
 }
 
-/// The 64 bytes, when magic, checksum and version are as they should be. Place of magic, version and
-/// checksum are the same in all versions, so that a newer one is recognised as such.
+/// The 64 bytes, when magic, checksum and version are as they should be. Place of magic, version
+/// and checksum are the same in all versions, so that a newer one is recognised as such.
 fn sealed(bytes: &[u8], magic: [u8; 8]) -> Result<&[u8; 64], Unusable> {
     let bytes = bytes.first_chunk::<64>().ok_or(Unusable::Bad)?;
     if bytes[..8] != magic || u32_at(bytes, CRC_AT) != crc32c::crc32c(&bytes[..CRC_AT]) {

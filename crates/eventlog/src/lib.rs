@@ -1,9 +1,9 @@
-//! Bytes to durable, sequenced frames: the log that an event is in before its sender is told that it
-//! is stored. It knows nothing of GA4, HTTP or SQL.
+//! Bytes to durable, sequenced frames: the log that an event is in before its sender is told that
+//! it is stored. It knows nothing of GA4, HTTP or SQL.
 //!
-//! [`Log`] appends, syncs, reads and releases; [`start`] puts it on a thread of its own that gathers
-//! entries into groups; [`repair`] mends what was damaged. The README says what is promised, what the
-//! bytes are, and how a torn tail is told from damage.
+//! [`Log`] appends, syncs, reads and releases; [`start`] puts it on a thread of its own that
+//! gathers entries into groups; [`repair`] mends what was damaged. The README says what is
+//! promised, what the bytes are, and how a torn tail is told from damage.
 
 mod ack;
 mod active;

@@ -30,8 +30,8 @@ const BUFFER_KEPT: usize = 8 << 20;
 
 /// An open log. It holds the folder's lock until it is dropped.
 ///
-/// Of the methods that write, each error but [`LogError::Full`] and [`LogError::TooLarge`] is final:
-/// after it the log refuses to append and to sync, and has to be opened anew.
+/// Of the methods that write, each error but [`LogError::Full`] and [`LogError::TooLarge`] is
+/// final: after it the log refuses to append and to sync, and has to be opened anew.
 pub struct Log {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -111,7 +111,8 @@ impl Log {
         let shelf = Arc::new(Shelf::new(disk.clone(), dir.to_owned(), closed));
         let first_seq = shelf.oldest().map_or(active.first_seq, |oldest| oldest.first_seq);
         if let Some(tail) = &torn {
-            tracing::info!(file = %tail.file.display(), tail.offset, tail.bytes, "cut off a torn tail");
+            let file = tail.file.display();
+            tracing::info!(%file, tail.offset, tail.bytes, "cut off a torn tail");
         }
         let log = Self {
             disk,
@@ -186,8 +187,8 @@ impl Log {
     }
 
     /// The frames from a sequence number to the end of what is written now, read from disk and
-    /// checked. It stays valid while the log is written on; releasing what it has not yet read makes
-    /// it end with an error.
+    /// checked. It stays valid while the log is written on; releasing what it has not yet read
+    /// makes it end with an error.
     ///
     /// # Errors
     /// [`LogError::OutOfRange`] when `from_seq` was released already or lies after the next frame:
@@ -346,8 +347,8 @@ impl Log {
         (seq, chain)
     }
 
-    /// Removes what a write left behind that found no space, for good: frames that were refused must
-    /// not come back when power is lost after their numbers were given to others.
+    /// Removes what a write left behind that found no space, for good: frames that were refused
+    /// must not come back when power is lost after their numbers were given to others.
     fn cut_back(&mut self) -> Result<(), LogError> {
         let Active { file, path, end, .. } = &self.active;
         file.set_len(*end).map_err(|error| LogError::write(path, error))?;

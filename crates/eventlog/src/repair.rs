@@ -34,8 +34,8 @@ pub struct Loss {
     pub bytes: u64,
     /// What was wrong with them.
     pub reason: &'static str,
-    /// Sequence numbers known to be lost here. Nothing, when no frame was: a damaged segment header,
-    /// or the end of a write that nobody was told about.
+    /// Sequence numbers known to be lost here. Nothing, when no frame was: a damaged segment
+    /// header, or the end of a write that nobody was told about.
     pub lost: Option<RangeInclusive<u64>>,
     /// Where the bytes are now.
     pub quarantined: Option<PathBuf>,

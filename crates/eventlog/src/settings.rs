@@ -19,7 +19,8 @@ const GROUP_BYTES: usize = 4 << 20;
 /// Twice the 8 MB of the largest request, since rows grow when they become columns.
 const ENTRY_BYTES: usize = 16 << 20;
 
-/// Below this share of free space the log is full, so that reads, checkpoints and repairs still work.
+/// Below this share of free space the log is full, so that reads, checkpoints and repairs still
+/// work.
 const FREE_PERCENT: u8 = 5;
 
 /// Longest wait for company that may be set: more would be felt by every client.

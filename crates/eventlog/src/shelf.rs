@@ -13,8 +13,8 @@ use crate::error::LogError;
 pub(crate) struct Closed {
     pub(crate) path: PathBuf,
     pub(crate) first_seq: u64,
-    /// Lowest number that may be asked for: below `first_seq` when a repair has said that the frames
-    /// in between are lost.
+    /// Lowest number that may be asked for: below `first_seq` when a repair has said that the
+    /// frames in between are lost.
     pub(crate) begins: u64,
     pub(crate) last_seq: u64,
 }

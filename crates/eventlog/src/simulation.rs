@@ -1,8 +1,9 @@
 //! A disk in memory that crashes, fills up and lies as told, the same for equal seeds.
 //!
-//! It keeps what readers see apart from what would survive a loss of power. [`SimDisk::crash`] brings
-//! the two together: of what was not synced, any part may have reached the disk, in any order, torn
-//! at sectors. A process that is killed loses nothing it had written, which is [`SimDisk::kill`].
+//! It keeps what readers see apart from what would survive a loss of power. [`SimDisk::crash`]
+//! brings the two together: of what was not synced, any part may have reached the disk, in any
+//! order, torn at sectors. A process that is killed loses nothing it had written, which is
+//! [`SimDisk::kill`].
 //!
 //! ```
 //! use std::{path::Path, sync::Arc};
@@ -73,8 +74,8 @@ impl Rng {
 pub struct Faults {
     /// At this call the machine goes: the call may be done in part, it and all later ones fail.
     pub crash_at_call: Option<u64>,
-    /// This sync of a file fails once, and what it should have made durable may be lost, although it
-    /// can still be read and later syncs succeed.
+    /// This sync of a file fails once, and what it should have made durable may be lost, although
+    /// it can still be read and later syncs succeed.
     pub fail_sync: Option<u64>,
     /// This write finds no space after a part of its bytes, once.
     pub full_at_write: Option<u64>,

@@ -76,8 +76,8 @@ impl Contents {
         }
     }
 
-    /// A sync that failed: some changes are on the disk, and the others are no longer tried although
-    /// readers still see them.
+    /// A sync that failed: some changes are on the disk, and the others are no longer tried
+    /// although readers still see them.
     pub(super) fn fail_sync(&mut self, rng: &mut Rng) {
         for change in std::mem::take(&mut self.changes) {
             if rng.chance(50) {

@@ -1,4 +1,5 @@
-//! Damaged bytes: the log refuses them, or they were never acknowledged. Never silently fewer frames.
+//! Damaged bytes: the log refuses them, or they were never acknowledged. Never silently fewer
+//! frames.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

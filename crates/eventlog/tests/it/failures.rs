@@ -53,7 +53,8 @@ fn after_a_failed_sync_nothing_is_taken_and_nothing_was_promised() {
         assert_eq!(told.recv_timeout(Duration::from_secs(30)).unwrap(), "E5008");
         assert!(writer.stop().is_err());
         assert_eq!(*handed.lock().unwrap(), acked.len());
-        // A new process still sees what the failed sync has lost. Once the log has shown it, it stays.
+        // A new process still sees what the failed sync has lost. Once the log has shown it, it
+        // stays.
         disk.kill();
         let (log, _) = open(&disk).unwrap();
         let shown = frames(&log);

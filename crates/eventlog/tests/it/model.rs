@@ -1,6 +1,7 @@
 //! Any workload, with any crashes: the same promises.
 
 use clicktrail_eventlog::simulation::{Faults, SimDisk};
+use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::crash::Model;
@@ -38,11 +39,15 @@ fn life() -> impl Strategy<Value = Life> {
         })
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
-    fn any_lives_lose_nothing(seed in any::<u64>(), lives in proptest::collection::vec(life(), 1..6)) {
+    fn any_lives_lose_nothing(seed in any::<u64>(), lives in vec(life(), 1..6)) {
         let disk = SimDisk::new(seed);
         let mut model = Model::default();
         for life in lives {
