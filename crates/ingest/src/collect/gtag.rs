@@ -114,7 +114,8 @@ impl Hit<'_> {
         })?;
         // Oddities of a refused event are not counted: it is told about as refused.
         let mut odd = *oddities;
-        let form = form::pairs(line, &mut odd.repeated_keys)?.over(query);
+        let own = form::pairs(line, &mut odd.repeated_keys)?;
+        let form = own.over(query);
         let event = self.event(&form, &mut odd)?;
         let rows = self.rows(&form, event)?;
         *oddities = odd;

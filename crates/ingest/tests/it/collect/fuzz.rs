@@ -261,11 +261,14 @@ fn line() -> impl Strategy<Value = String> {
     })
 }
 
+/// Few cases, unless PROPTEST_CASES asks for more.
+fn config() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(asked.unwrap_or(64)) }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(400)
-    })]
+    #![proptest_config(config())]
 
     #[test]
     fn any_bytes(query in "\\PC{0,60}", body in prop::collection::vec(any::<u8>(), 0..300)) {
