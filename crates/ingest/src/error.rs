@@ -154,6 +154,16 @@ pub enum IngestError {
         #[source]
         source: std::io::Error,
     },
+    /// A stored payload of collected events that is not what was stored.
+    #[error("line {line} of payload {payload} is no canonical row: {reason}")]
+    BadPayload {
+        /// Its position among those given, from 0.
+        payload: usize,
+        /// The line in it, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Arrow refused what we built: our bug.
     #[error("internal error while building events: {0}")]
     Internal(String),
@@ -173,6 +183,7 @@ impl IngestError {
             | Self::BadValue { .. }
             | Self::NotAnExport { .. }
             | Self::Gzip { .. }
+            | Self::BadPayload { .. }
             | Self::TooManyBadRows { .. } => ErrorKind::Data,
             Self::Read { .. } | Self::Write { .. } => ErrorKind::Unavailable,
             Self::UnknownColumn { .. } | Self::Internal(_) => ErrorKind::Internal,
@@ -196,6 +207,7 @@ impl IngestError {
             Self::Write { .. } => "E2012",
             Self::BadValue { .. } => "E2013",
             Self::NotAnExport { .. } => "E2014",
+            Self::BadPayload { .. } => "E2015",
             Self::Internal(_) => "E2090",
         }
     }
@@ -239,6 +251,9 @@ impl IngestError {
                  --vars '{{max_bad_rows: {}}}'",
                 (seen * 10).max(100)
             )),
+            Self::BadPayload { .. } => {
+                Some("the stored events are damaged: restore them from a copy".to_owned())
+            }
             Self::BadSettings { .. } => None,
             Self::Write { source, .. } => Some(write_hint(source.kind())),
             Self::Internal(_) => Some("this is a bug in clicktrail: please report it".to_owned()),

@@ -7,6 +7,7 @@
 //! | [`open`] | one file + [`ReadOptions`] → [`EventReader`], an iterator of record batches |
 //! | [`schema`] | the canonical columns, and their leaf-precise projection |
 //! | [`Rejects`] | rows that could not be read, kept or turned into an error |
+//! | [`collect`] | bytes of a request → canonical rows; rows → one batch |
 //! | [`generate`] | settings + seed → a folder of export files |
 //!
 //! Every batch has the canonical schema ([`schema::events`], or [`schema::project`] of it),
@@ -15,6 +16,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod collect;
 mod column;
 mod discover;
 mod error;

@@ -19,6 +19,7 @@ use flate2::read::MultiGzDecoder;
 
 use self::lines::{LINE_BYTES_MAX, Line, Lines};
 pub use self::write::write_rows;
+pub(crate) use self::write::{write_float, write_int, write_text};
 use crate::column::{Build, Column, StructBuild};
 use crate::reader::{Batches, REQUIRED, missing_reason};
 use crate::{IngestError, ReadOptions, Rejects, schema};
@@ -51,6 +52,27 @@ pub(crate) fn read(
         batch_rows: options.batch_rows.max(1),
         rejects: Arc::clone(&options.rejects),
     }))
+}
+
+/// Reads NDJSON payloads that hold canonical rows only as one batch, see [`crate::collect::decode`].
+pub(crate) fn decode_payloads<'a>(
+    payloads: impl IntoIterator<Item = &'a [u8]>,
+    columns: Option<&[String]>,
+) -> Result<RecordBatch, IngestError> {
+    let schema = columns.map_or_else(|| Ok(schema::events()), schema::project)?;
+    let mut builder = StructBuild::new(schema.fields(), "");
+    for (payload, bytes) in payloads.into_iter().enumerate() {
+        let lines = bytes.split(|byte| *byte == b'\n').enumerate();
+        for (line, bytes) in lines.filter(|(_, line)| !line.is_empty()) {
+            let bad = |reason| IngestError::BadPayload { payload, line: line + 1, reason };
+            let text = std::str::from_utf8(bytes).map_err(|error| bad(error.to_string()))?;
+            decode::row(text, &mut builder).map_err(|error| bad(json_reason(&error)))?;
+            builder.close();
+        }
+    }
+    let rows = RecordBatchOptions::new().with_row_count(Some(builder.len()));
+    let columns = builder.finish_children().map_err(IngestError::internal)?;
+    RecordBatch::try_new_with_options(schema, columns, &rows).map_err(IngestError::internal)
 }
 
 /// The wanted columns, then the required ones not among them: those are read to judge the row.
@@ -167,7 +189,7 @@ fn is_set(bits: &[u8], index: usize) -> bool {
 }
 
 /// serde_json's message with the column as a byte of the line; its line is always 1.
-fn json_reason(error: &serde_json::Error) -> String {
+pub(crate) fn json_reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
         Some(end) => format!("{} at byte {} of the line", &text[..end], error.column()),

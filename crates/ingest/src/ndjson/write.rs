@@ -121,7 +121,7 @@ impl Values<'_> {
     }
 }
 
-fn write_int(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_int(value: i64, out: &mut Vec<u8>) {
     let mut digits = [0_u8; 20];
     let mut start = digits.len();
     let mut rest = value.unsigned_abs();
@@ -139,7 +139,7 @@ fn write_int(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[start..]);
 }
 
-fn write_float(value: f64, out: &mut Vec<u8>) {
+pub(crate) fn write_float(value: f64, out: &mut Vec<u8>) {
     use std::io::Write as _;
     // Writing to memory cannot fail. `{:?}` prints the shortest decimal that reads back exactly.
     let _ = match value {
@@ -150,7 +150,7 @@ fn write_float(value: f64, out: &mut Vec<u8>) {
     };
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let mut start = 0;
