@@ -1,0 +1,91 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Semaphore;
+
+use crate::access::Rules;
+use crate::body::Memory;
+use crate::clock::Clock;
+use crate::live::Live;
+use crate::log::Log;
+use crate::metrics::{Metrics, Queue, Reading};
+use crate::producer::Producers;
+use crate::rate::Buckets;
+use crate::recent::Recent;
+use crate::server::Parts;
+use crate::settings::Settings;
+
+/// One server's state.
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    pub(crate) rules: Rules,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) live: Arc<dyn Live>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) buckets: Buckets,
+    pub(crate) recent: Recent,
+    pub(crate) producers: Producers,
+    pub(crate) metrics: Metrics,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) queue: Queue,
+    pub(crate) queries: Arc<Semaphore>,
+    started: i64,
+    requests: AtomicU64,
+}
+
+impl App {
+    pub(crate) fn new(
+        settings: Settings,
+        parts: Parts,
+        open: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Self {
+        let Parts { log, live, clock, producers } = parts;
+        let memory = Arc::new(Memory::new(settings.bounds.bodies_bytes));
+        let queue = Queue::default();
+        let metrics = Metrics::new({
+            let (log, live) = (Arc::clone(&log), Arc::clone(&live));
+            let (memory, queue) = (Arc::clone(&memory), queue.clone());
+            move || {
+                let (figures, status) = (log.figures(), live.status());
+                Reading {
+                    connections: open(),
+                    bodies_bytes: memory.held(),
+                    queue_bytes: queue.bytes(),
+                    syncs: figures.syncs,
+                    sync_seconds: figures.sync_seconds,
+                    ready: status.ready,
+                    durable_seq: status.durable_seq,
+                    applied_seq: status.applied_seq,
+                    lag_seconds: status.lag_seconds,
+                    events: status.events,
+                    duplicates: status.duplicates,
+                    late: status.late,
+                    live_batch_mismatch: status.live_batch_mismatch,
+                }
+            }
+        });
+        Self {
+            rules: Rules::new(&settings),
+            buckets: Buckets::new(settings.rates),
+            recent: Recent::new(settings.bounds.recent_ids),
+            producers: Producers::new(producers),
+            queries: Arc::new(Semaphore::new(settings.bounds.queries)),
+            started: clock.now_micros(),
+            requests: AtomicU64::new(0),
+            settings,
+            log,
+            live,
+            clock,
+            metrics,
+            memory,
+            queue,
+        }
+    }
+
+    /// A name for a request that no other request had, before or after a restart.
+    pub(crate) fn request_id(&self) -> String {
+        format!("{:x}-{:x}", self.started, self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+}

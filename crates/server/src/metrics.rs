@@ -1,0 +1,188 @@
+//! Counters and gauges in the text format that Prometheus reads.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Content type of what [`Metrics::text`] gives.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds of the acknowledgement histogram, seconds: a sync takes 0.2 ms on a good disk and 200
+/// on a bad one.
+const ACK_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    route: String,
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// What is asked at each scrape.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reading {
+    pub(crate) connections: usize,
+    pub(crate) bodies_bytes: usize,
+    pub(crate) queue_bytes: usize,
+    pub(crate) syncs: u64,
+    pub(crate) sync_seconds: f64,
+    pub(crate) ready: bool,
+    pub(crate) durable_seq: u64,
+    pub(crate) applied_seq: u64,
+    pub(crate) lag_seconds: f64,
+    pub(crate) events: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) late: u64,
+    pub(crate) live_batch_mismatch: u64,
+}
+
+struct Scrape(Box<dyn Fn() -> Reading + Send + Sync>);
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let read = (self.0)();
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let size = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let gauges = [
+            ("connections", "open connections", size(read.connections)),
+            ("bodies_bytes", "bytes of request bodies in memory", size(read.bodies_bytes)),
+            ("queue_bytes", "bytes on their way to disk", size(read.queue_bytes)),
+            ("ready", "1 when the tables answer queries", i64::from(read.ready)),
+            ("durable_seq", "highest sequence number on disk", count(read.durable_seq)),
+            ("applied_seq", "highest sequence number in the tables", count(read.applied_seq)),
+            ("table_events", "events in the tables", count(read.events)),
+            ("table_duplicates", "copies that the tables recognised", count(read.duplicates)),
+            ("table_late_events", "events that came out of order", count(read.late)),
+            (
+                "live_batch_mismatch",
+                "differences between live tables and a batch run; must be 0",
+                count(read.live_batch_mismatch),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let lag = ConstGauge::new(read.lag_seconds);
+        let help = "age of the oldest durable event that the tables lack, seconds";
+        lag.encode(encoder.encode_descriptor("lag_seconds", help, None, lag.metric_type())?)?;
+        let syncs = ConstCounter::new(read.syncs);
+        let help = "groups synced to disk";
+        syncs.encode(encoder.encode_descriptor("fsyncs", help, None, syncs.metric_type())?)?;
+        let seconds = ConstCounter::new(read.sync_seconds);
+        let help = "time spent in syncing, seconds";
+        seconds.encode(encoder.encode_descriptor(
+            "fsync_seconds",
+            help,
+            None,
+            seconds.metric_type(),
+        )?)
+    }
+}
+
+/// All figures of a server.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    accepted: Family<Route, Counter>,
+    duplicate: Family<Route, Counter>,
+    rejected: Family<Reason, Counter>,
+    ack: Histogram,
+}
+
+impl Metrics {
+    pub(crate) fn new(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
+        let mut registry = Registry::with_prefix("clicktrail");
+        let requests = Family::default();
+        registry.register("requests", "requests by route and status", requests.clone());
+        let accepted = Family::default();
+        registry.register("events_accepted", "events on disk, duplicates apart", accepted.clone());
+        let duplicate = Family::default();
+        registry.register("events_duplicate", "events whose id came lately", duplicate.clone());
+        let rejected = Family::default();
+        registry.register("events_rejected", "events refused, by reason", rejected.clone());
+        let ack = Histogram::new(ACK_BUCKETS);
+        registry.register("ack_seconds", "from parsed to on disk, seconds", ack.clone());
+        registry.register_collector(Box::new(Scrape(Box::new(read))));
+        Self { registry, requests, accepted, duplicate, rejected, ack }
+    }
+
+    pub(crate) fn request(&self, route: &str, code: u16) {
+        self.requests.get_or_create(&Request { route: route.to_owned(), code }).inc();
+    }
+
+    pub(crate) fn stored(
+        &self,
+        route: &'static str,
+        accepted: usize,
+        duplicate: usize,
+        seconds: f64,
+    ) {
+        self.accepted.get_or_create(&Route { route }).inc_by(accepted as u64);
+        self.duplicate.get_or_create(&Route { route }).inc_by(duplicate as u64);
+        self.ack.observe(seconds);
+    }
+
+    pub(crate) fn rejected(&self, reason: &'static str) {
+        self.rejected.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Everything, as Prometheus reads it.
+    pub(crate) fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string can't fail, and the names are ours.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}
+
+/// A share of [`Reading`] that can be counted from any thread.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Queue(Arc<std::sync::atomic::AtomicUsize>);
+
+impl Queue {
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Counts bytes until the result is dropped.
+    pub(crate) fn enter(&self, bytes: usize) -> Queued {
+        self.0.fetch_add(bytes, std::sync::atomic::Ordering::AcqRel);
+        Queued { queue: self.clone(), bytes }
+    }
+}
+
+/// Bytes that are counted as queued.
+pub(crate) struct Queued {
+    queue: Queue,
+    bytes: usize,
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.queue.0.fetch_sub(self.bytes, std::sync::atomic::Ordering::AcqRel);
+    }
+}
