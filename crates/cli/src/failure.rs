@@ -155,6 +155,9 @@ pub(crate) fn install_panic_hook() {
     }));
 }
 
+/// Set while a command ends in order by itself on Ctrl-C.
+pub(crate) static INTERRUPT_IS_HANDLED: AtomicBool = AtomicBool::new(false);
+
 /// Makes Ctrl-C end the process with 130. Tables are committed whole, so nothing is half written.
 #[cfg(unix)]
 pub(crate) fn install_interrupt_handler(terminal: Terminal) {
@@ -163,7 +166,10 @@ pub(crate) fn install_interrupt_handler(terminal: Terminal) {
         Err(error) => return tracing::debug!("no Ctrl-C handler: {error}"),
     };
     let wait = move || {
-        if signals.forever().next().is_some() {
+        for _ in signals.forever() {
+            if INTERRUPT_IS_HANDLED.load(Ordering::SeqCst) {
+                continue;
+            }
             terminal.clear_line();
             terminal.line("interrupted; what was finished is kept, tables are never half written");
             std::process::exit(EXIT_INTERRUPTED);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clicktrail_engine::EngineError;
+use clicktrail_eventlog::LogError;
 use clicktrail_ingest::IngestError;
 use clicktrail_project::ProjectError;
 
@@ -33,6 +34,9 @@ pub enum PipelineError {
     /// Export files.
     #[error(transparent)]
     Ingest(#[from] IngestError),
+    /// The log of events.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// Another process works on the warehouse.
     #[error("another clicktrail process is working on {}", path.display())]
     Locked {
@@ -96,6 +100,12 @@ impl PipelineError {
                 clicktrail_ingest::ErrorKind::Unavailable => Kind::Unavailable,
                 clicktrail_ingest::ErrorKind::Internal => Kind::Internal,
             },
+            Self::Log(error) => match error.kind() {
+                clicktrail_eventlog::ErrorKind::Project => Kind::Project,
+                clicktrail_eventlog::ErrorKind::Data => Kind::Data,
+                clicktrail_eventlog::ErrorKind::Unavailable => Kind::Unavailable,
+                clicktrail_eventlog::ErrorKind::Internal => Kind::Internal,
+            },
             Self::Locked { .. } | Self::Io { .. } => Kind::Unavailable,
             Self::Adapter { .. } | Self::Setting { .. } | Self::Located(_) => Kind::Project,
         }
@@ -107,6 +117,7 @@ impl PipelineError {
             Self::Project(error) => error.code().to_string(),
             Self::Engine(error) => error.code().to_string(),
             Self::Ingest(error) => error.code().to_string(),
+            Self::Log(error) => error.code().to_string(),
             Self::Locked { .. } => "E4001".into(),
             Self::Io { .. } => "E4002".into(),
             Self::Adapter { .. } => "E4003".into(),
@@ -121,6 +132,7 @@ impl PipelineError {
             Self::Project(error) => error.hint(),
             Self::Engine(error) => error.hint(),
             Self::Ingest(error) => error.hint(),
+            Self::Log(error) => error.hint(),
             Self::Locked { .. } => {
                 Some("wait for it, or stop it; the lock goes with the process".into())
             }

@@ -11,10 +11,14 @@ mod init;
 mod ls;
 mod man;
 mod query;
+mod repair;
 mod retry;
 mod run;
+mod serve;
 mod show;
 mod source;
+mod status;
+mod stream;
 mod version;
 
 use anyhow::Result;
@@ -52,6 +56,14 @@ pub(crate) enum Command {
     Show(show::Args),
     /// Run a read-only query over the tables of the project
     Query(query::Args),
+    /// Take events over HTTP and keep the marts up to date with them
+    Serve(serve::Args),
+    /// Send events to a running server: new demo events, or files
+    Stream(stream::Args),
+    /// How far a running server is
+    Status(status::Args),
+    /// Put damaged parts of the event log aside
+    Repair(repair::Args),
     /// Look at sources
     Source(source::Args),
     /// Documentation of the project
@@ -82,14 +94,20 @@ impl Command {
             Self::Compile(args) => args.report.json(),
             Self::Clean(args) => args.report.json(),
             Self::Generate(args) => args.report.json(),
+            Self::Stream(args) => args.report.json(),
+            Self::Status(args) => args.report.json(),
             Self::Source(args) => args.wants_json(),
             Self::Docs(args) => args.wants_json(),
             Self::Show(args) => args.rows.output == Some(RowFormat::Json),
             Self::Query(args) => args.rows.output == Some(RowFormat::Json),
             Self::Explain(args) => args.output == TextOrJson::Json,
-            Self::Init(_) | Self::Ls(_) | Self::Completions(_) | Self::Man(_) | Self::Version => {
-                false
-            }
+            Self::Init(_)
+            | Self::Ls(_)
+            | Self::Serve(_)
+            | Self::Repair(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Version => false,
         }
     }
 }
@@ -111,6 +129,10 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches, session: &Session) -> Result<
         Command::Ls(args) => ls::run(args, session),
         Command::Show(args) => show::run(args, session),
         Command::Query(args) => query::run(args, session),
+        Command::Serve(args) => serve::run(args, session),
+        Command::Stream(args) => stream::run(args, session),
+        Command::Status(args) => status::run(args, session),
+        Command::Repair(args) => repair::run(args, session),
         Command::Source(args) => source::run(args, session),
         Command::Docs(args) => docs::run(args, session),
         Command::Clean(args) => clean::run(args, session),

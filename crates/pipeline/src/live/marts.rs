@@ -1,20 +1,22 @@
 //! The live tables in memory, and the one step that moves them: events in, the touched persons computed again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray};
-use arrow::compute::{cast, concat_batches, filter_record_batch};
-use arrow::datatypes::{DataType, Date32Type, SchemaRef};
-use clicktrail_engine::datafusion::{Embedded, IncrementalSums, Prepared, Session, Slot};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, StringViewArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use clicktrail_engine::datafusion::{Embedded, Prepared, Session, Slot};
 
-use super::keyed_rows::{KeyedRows, View, nullable};
+use super::global::GlobalStep;
+use super::keyed_rows::{KeyedRows, View};
 use super::layout::{self, Layout};
 use super::narrow::narrow;
 use super::restated::{Cause, Restated, restated};
+use super::rows::{arrow_fault, bag, dates, fault, joined, same, shaped, texts};
+use super::sums::SumsStep;
 use crate::catalog::{Catalog, quoted};
 use crate::error::{PipelineError, Result};
-use crate::feeds::DAY;
 
 /// Input rows of one pass over the models: many persons are computed in several passes.
 const PASS_ROWS: usize = 120_000;
@@ -32,33 +34,6 @@ struct Step {
     plan: Prepared,
     slot: Slot,
     schema: SchemaRef,
-}
-
-/// A model over all rows that needs their distinct values only.
-struct GlobalStep {
-    name: String,
-    input: String,
-    /// Rows seen so far, each once.
-    seen: HashSet<arrow::row::OwnedRow>,
-    converter: arrow::row::RowConverter,
-    rows: RecordBatch,
-    input_slot: Slot,
-    plan: Prepared,
-    slot: Slot,
-    /// What it gave last.
-    result: RecordBatch,
-    /// Position among the steps after which it runs.
-    after: usize,
-}
-
-struct SumsStep {
-    name: String,
-    input: String,
-    sql: String,
-    input_slot: Slot,
-    sums: IncrementalSums,
-    session: Session,
-    rows: KeyedRows,
 }
 
 /// Numbers for the keys, in order of appearance.
@@ -91,6 +66,8 @@ pub(crate) struct Applied {
     pub(crate) duplicates: u64,
     /// Rows of days that an export has the say over [2.25].
     pub(crate) superseded: u64,
+    /// New rows of days before the one on which they came.
+    pub(crate) late: u64,
     /// Persons computed again.
     pub(crate) persons: u64,
     /// Figures of days before `today` that are others now.
@@ -223,7 +200,12 @@ impl Marts {
         }
         let mut globals = Vec::new();
         for (global, slot) in layout.globals.iter().zip(slots) {
-            globals.push(GlobalStep::new(engine, &steps, layout, global, slot)?);
+            let after = steps
+                .iter()
+                .position(|step| step.name == global.input)
+                .ok_or_else(|| fault(format!("`{}` reads no live model", global.name)))?;
+            let produced = &steps[after].schema;
+            globals.push(GlobalStep::new(engine, after, produced, layout, global, slot)?);
         }
         let mut sums = Vec::new();
         for step in &layout.sums {
@@ -301,11 +283,11 @@ impl Marts {
         if fresh.num_rows() == 0 {
             return Ok(applied);
         }
-        let late = dates(&fresh)?.iter().flatten().any(|day| day < today);
+        applied.late = dates(&fresh)?.iter().flatten().filter(|day| *day < today).count() as u64;
         let touched: Vec<u32> =
             keys.iter().copied().collect::<BTreeSet<u32>>().into_iter().collect();
         self.events.append(&fresh, keys).map_err(arrow_fault)?;
-        let cause = if late { Cause::LateEvent } else { Cause::Event };
+        let cause = if applied.late > 0 { Cause::LateEvent } else { Cause::Event };
         let mut persons = touched;
         if !self.refresh(&persons, today, cause, &mut applied)? {
             // Something that all persons share has changed.
@@ -495,28 +477,6 @@ impl Marts {
     }
 }
 
-/// Rows in an order of their own, so that equal ones compare equal however they came.
-fn bag(rows: &RecordBatch) -> Result<Vec<arrow::row::OwnedRow>> {
-    let fields = rows
-        .columns()
-        .iter()
-        .map(|column| arrow::row::SortField::new(column.data_type().clone()))
-        .collect();
-    let converter = arrow::row::RowConverter::new(fields).map_err(arrow_fault)?;
-    let converted = converter.convert_columns(rows.columns()).map_err(arrow_fault)?;
-    let mut rows: Vec<_> = converted.iter().map(|row| row.owned()).collect();
-    rows.sort_unstable();
-    Ok(rows)
-}
-
-/// Whether two rows hold the same values.
-fn same(one: &RecordBatch, row: usize, other: &RecordBatch, other_row: usize) -> bool {
-    one.columns()
-        .iter()
-        .zip(other.columns())
-        .all(|(one, other)| one.slice(row, 1).as_ref() == other.slice(other_row, 1).as_ref())
-}
-
 fn staging(
     catalog: &Catalog<'_>,
     engine: &Embedded,
@@ -556,179 +516,4 @@ fn add_fixed(
     reader.add_table(name, &table)?;
     let (schema, batches) = reader.query(&format!("select * from {}", quoted(name)))?;
     Ok(session.add_batches(name, schema, batches)?)
-}
-
-impl GlobalStep {
-    fn new(
-        engine: &Embedded,
-        steps: &[Step],
-        layout: &Layout<'_>,
-        global: &layout::Global,
-        slot: Slot,
-    ) -> Result<Self> {
-        let after = steps
-            .iter()
-            .position(|step| step.name == global.input)
-            .ok_or_else(|| fault(format!("`{}` reads no live model", global.name)))?;
-        let fields: Vec<_> = steps[after]
-            .schema
-            .fields()
-            .iter()
-            .filter(|field| global.columns.contains(field.name()))
-            .cloned()
-            .collect();
-        let schema: SchemaRef = Arc::new(arrow::datatypes::Schema::new(fields));
-        let session = engine.single_threaded_session()?;
-        let whole = layout.members.iter().find(|member| member.name == global.input);
-        let whole = whole.map_or(&schema, |member| &member.schema);
-        let input_slot = session.add_live_slot(&global.input, Arc::clone(whole))?;
-        let plan = session.prepare(&session.plan(&global.sql)?)?;
-        let sort = schema
-            .fields()
-            .iter()
-            .map(|field| arrow::row::SortField::new(field.data_type().clone()))
-            .collect();
-        Ok(Self {
-            name: global.name.clone(),
-            input: global.input.clone(),
-            seen: HashSet::new(),
-            converter: arrow::row::RowConverter::new(sort).map_err(arrow_fault)?,
-            rows: RecordBatch::new_empty(nullable(&schema)),
-            input_slot,
-            plan,
-            slot,
-            result: RecordBatch::new_empty(nullable(&global.schema)),
-            after,
-        })
-    }
-
-    /// Takes rows in; true when there was a new one among them.
-    fn learn(&mut self, batch: &RecordBatch) -> Result<bool> {
-        let schema = self.rows.schema();
-        let batch = shaped(batch, &schema)?;
-        let rows = self.converter.convert_columns(batch.columns()).map_err(arrow_fault)?;
-        let new: BooleanArray =
-            rows.iter().map(|row| Some(self.seen.insert(row.owned()))).collect();
-        if new.true_count() == 0 {
-            return Ok(false);
-        }
-        let new = filter_record_batch(&batch, &new).map_err(arrow_fault)?;
-        self.rows = concat_batches(&schema, [&self.rows, &new]).map_err(arrow_fault)?;
-        Ok(true)
-    }
-
-    /// Runs the model over the rows seen; true when it gives something else than before.
-    fn compute(&mut self, session: &Session) -> Result<bool> {
-        self.input_slot.set(vec![self.rows.clone()]);
-        let result = joined(&self.result.schema(), &session.run_prepared(&self.plan)?)?;
-        let changed = result != self.result;
-        self.slot.set(vec![result.clone()]);
-        self.result = result;
-        Ok(changed)
-    }
-}
-
-impl SumsStep {
-    fn new(engine: &Embedded, step: &layout::Sums, table: &KeyedRows) -> Result<Self> {
-        let session = engine.single_threaded_session()?;
-        let input = session.add_live_slot(&step.input, table.schema())?;
-        let plan = session.plan(&step.sql)?;
-        let sums = IncrementalSums::new(&session, &plan, &input).map_err(fault)?;
-        let rows = KeyedRows::new(&sums.schema());
-        Ok(Self {
-            name: step.name.clone(),
-            input: step.input.clone(),
-            sql: step.sql.clone(),
-            input_slot: input,
-            sums,
-            session,
-            rows,
-        })
-    }
-
-    /// Sums everything anew; 1 when that gives other rows than are kept.
-    fn audit(&self, tables: &BTreeMap<String, KeyedRows>) -> Result<u64> {
-        let Some(table) = tables.get(&self.input) else { return Ok(0) };
-        self.input_slot.set(table.view().batches().map_err(arrow_fault)?);
-        let rows = self.session.query(&self.sql);
-        self.input_slot.set(Vec::new());
-        let schema = self.rows.schema();
-        let rows = joined(&schema, &rows?.1)?;
-        let kept = joined(&schema, &self.rows.view().batches().map_err(arrow_fault)?)?;
-        Ok(u64::from(bag(&rows)? != bag(&kept)?))
-    }
-
-    /// Rows of the groups that changed, before and after.
-    fn change(
-        &mut self,
-        gone: Vec<RecordBatch>,
-        come: Vec<RecordBatch>,
-    ) -> Result<(RecordBatch, RecordBatch)> {
-        let changed = self.sums.change(&self.session, gone, come)?;
-        let before =
-            joined(&self.rows.schema(), &self.rows.gather(&changed.groups).map_err(arrow_fault)?)?;
-        let there: Vec<u32> = changed
-            .groups
-            .iter()
-            .zip(&changed.places)
-            .filter(|(_, place)| place.is_some())
-            .map(|(group, _)| *group)
-            .collect();
-        self.rows.replace(&changed.groups, &changed.rows, there).map_err(arrow_fault)?;
-        Ok((before, changed.rows))
-    }
-}
-
-/// The columns of `schema` out of a batch, by name, in its types.
-pub(super) fn shaped(
-    batch: &RecordBatch,
-    schema: &SchemaRef,
-) -> Result<RecordBatch, clicktrail_engine::EngineError> {
-    let columns = schema
-        .fields()
-        .iter()
-        .map(|field| {
-            let column = batch.column_by_name(field.name()).ok_or_else(|| {
-                clicktrail_engine::EngineError::Internal(format!(
-                    "column `{}` is missing",
-                    field.name()
-                ))
-            })?;
-            match column.data_type() == field.data_type() {
-                true => Ok(Arc::clone(column)),
-                false => cast(column, field.data_type()).map_err(arrow_fault),
-            }
-        })
-        .collect::<Result<Vec<ArrayRef>, _>>()?;
-    RecordBatch::try_new(nullable(schema), columns).map_err(arrow_fault)
-}
-
-fn joined(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch> {
-    let batches =
-        batches.iter().map(|batch| shaped(batch, schema)).collect::<Result<Vec<_>, _>>()?;
-    Ok(concat_batches(&nullable(schema), &batches).map_err(arrow_fault)?)
-}
-
-fn texts<'b>(batch: &'b RecordBatch, column: &str) -> Result<&'b StringViewArray> {
-    batch
-        .column_by_name(column)
-        .and_then(|column| column.as_string_view_opt())
-        .ok_or_else(|| fault(format!("`{column}` is not a column of texts")))
-}
-
-/// The reporting day of each row, as days since 1970.
-fn dates(batch: &RecordBatch) -> Result<arrow::array::Date32Array> {
-    let column = batch
-        .column_by_name(DAY)
-        .ok_or_else(|| fault(format!("the staged rows have no column `{DAY}`")))?;
-    let days = cast(column, &DataType::Date32).map_err(arrow_fault)?;
-    Ok(days.as_primitive::<Date32Type>().clone())
-}
-
-pub(super) fn arrow_fault(error: arrow::error::ArrowError) -> clicktrail_engine::EngineError {
-    clicktrail_engine::EngineError::Internal(error.to_string())
-}
-
-fn fault(message: impl Into<String>) -> PipelineError {
-    clicktrail_engine::EngineError::Internal(message.into()).into()
 }

@@ -9,7 +9,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clicktrail_engine::delta::{Commit, Removal, TableWriter, WriterSettings, stored_schema};
 use serde_json::{Map, Value};
 
-use super::marts::arrow_fault;
+use super::rows::arrow_fault;
 use crate::error::Result;
 use crate::warehouse::Warehouse;
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use clicktrail_engine::datafusion::Embedded;
+use clicktrail_ingest::collect::DeadLetter;
 use clicktrail_project::{ResourceType, SelectArgs};
 
 use super::keyed_rows::View;
-use super::marts::{Applied, Marts, arrow_fault};
-use super::restated;
-use super::stream_table;
+use super::marts::{Applied, Marts};
+use super::rows::arrow_fault;
+use super::stream_table::{self, Stored};
+use super::{dead_letters, restated};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::error::{PipelineError, Result};
@@ -37,6 +39,8 @@ pub struct LiveStatus {
     pub duplicates: u64,
     /// Events of days that an export has the say over.
     pub superseded: u64,
+    /// Events of days before the one on which they came.
+    pub late: u64,
     /// Persons computed again, each time counted.
     pub persons: u64,
     /// Figures of past days that changed.
@@ -90,7 +94,7 @@ impl Live {
         let first = Workspace::open(settings.clone(), Arc::clone(&clock))?;
         let engine = first.engine()?;
         let lock = first.warehouse.lock()?;
-        stream_table::append(&first.warehouse, &engine, &[], 0, clock.now_micros())?;
+        stream_table::append(&first.warehouse, &engine, Stored::default(), clock.now_micros())?;
         // From now on the project reads that table.
         let workspace = Workspace::open(settings, Arc::clone(&clock))?;
         let time_zone = time_zone(&workspace)?;
@@ -114,6 +118,11 @@ impl Live {
         &self.workspace
     }
 
+    /// Folder of the event log, beside the tables.
+    pub fn log_dir(&self) -> std::path::PathBuf {
+        self.workspace.warehouse.dir().join(".live").join("log")
+    }
+
     /// The property's reporting time zone.
     pub fn time_zone(&self) -> chrono_tz::Tz {
         self.time_zone
@@ -135,15 +144,39 @@ impl Live {
     }
 
     /// Moves events into the table `events_stream`; `seq` is the last frame they come from. Frames that are
-    /// there already must not be given again with a higher `seq`.
+    /// there already must not be given again with a higher `seq`. `producers` are the senders' own numbers
+    /// as the frames say them.
     ///
     /// # Errors
     /// [`PipelineError::Io`] when the disk is full.
-    pub fn store(&self, batches: &[RecordBatch], seq: u64) -> Result<()> {
+    pub fn store(
+        &self,
+        batches: &[RecordBatch],
+        seq: u64,
+        producers: Vec<serde_json::Value>,
+    ) -> Result<()> {
         let now = self.clock.now_micros();
-        stream_table::append(&self.workspace.warehouse, &self.engine, batches, seq, now)?;
+        let rows = Stored { batches, seq, producers };
+        stream_table::append(&self.workspace.warehouse, &self.engine, rows, now)?;
         self.state().status.stored_seq = seq;
         Ok(())
+    }
+
+    /// Moves refused events, each with its frame, into the table `events_dead_letter`.
+    ///
+    /// # Errors
+    /// As [`Live::store`].
+    pub fn store_dead_letters(&self, letters: &[(u64, DeadLetter)], seq: u64) -> Result<()> {
+        let now = self.clock.now_micros();
+        dead_letters::append(&self.workspace.warehouse, letters, seq, now)
+    }
+
+    /// How far each sender's own numbering is in the table `events_stream`, as the frames said it.
+    ///
+    /// # Errors
+    /// A table that can't be read.
+    pub fn producers(&self) -> Result<Vec<serde_json::Value>> {
+        stream_table::producers(&self.workspace.warehouse)
     }
 
     /// Builds seeds and models from all that is stored, and loads the live tables from them.
@@ -315,6 +348,7 @@ fn count(status: &mut LiveStatus, applied: &Applied, seq: u64) {
     status.events += applied.events;
     status.duplicates += applied.duplicates;
     status.superseded += applied.superseded;
+    status.late += applied.late;
     status.persons += applied.persons;
     status.restated += applied.restated.len() as u64;
     status.rounds += 1;

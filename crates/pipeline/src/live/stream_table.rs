@@ -14,8 +14,9 @@ use clicktrail_engine::delta::{
     Commit, DataFile, Removal, Snapshot, TableWriter, WriterSettings, stored_schema,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::marts::arrow_fault;
+use super::rows::arrow_fault;
 use crate::error::Result;
 use crate::feeds::{DAY, STREAM};
 use crate::warehouse::Warehouse;
@@ -31,6 +32,18 @@ struct StreamNote {
     seq: u64,
     /// Day of each file.
     days: BTreeMap<String, String>,
+    /// By name of the sender: what its last frame said of its own numbering.
+    producers: BTreeMap<String, Value>,
+}
+
+/// Rows in the schema of the export.
+#[derive(Default)]
+pub(crate) struct Stored<'a> {
+    pub(crate) batches: &'a [RecordBatch],
+    /// Last frame that they come from.
+    pub(crate) seq: u64,
+    /// What the frames say of their senders' numbering, in order.
+    pub(crate) producers: Vec<Value>,
 }
 
 impl StreamNote {
@@ -51,15 +64,19 @@ pub(crate) fn last_seq(warehouse: &Warehouse) -> Result<u64> {
     Ok(StreamNote::of(snapshot(warehouse)?.as_ref()).seq)
 }
 
-/// Adds rows in the schema of the export; `seq` is the last frame they come from. Makes the table where it is
-/// missing, also without rows.
+/// How far each sender's own numbering is.
+pub(crate) fn producers(warehouse: &Warehouse) -> Result<Vec<Value>> {
+    Ok(StreamNote::of(snapshot(warehouse)?.as_ref()).producers.into_values().collect())
+}
+
+/// Adds rows. Makes the table where it is missing, also without rows.
 pub(crate) fn append(
     warehouse: &Warehouse,
     engine: &Embedded,
-    batches: &[RecordBatch],
-    seq: u64,
+    rows: Stored<'_>,
     at_micros: i64,
 ) -> Result<()> {
+    let Stored { batches, seq, producers } = rows;
     let table = warehouse.table(STREAM.1);
     let base = table.snapshot()?;
     let mut note = StreamNote::of(base.as_ref());
@@ -114,6 +131,11 @@ pub(crate) fn append(
         note.days.remove(path);
     }
     note.seq = note.seq.max(seq);
+    for producer in producers {
+        if let Some(name) = producer["producer"].as_str() {
+            note.producers.insert(name.to_owned(), producer.clone());
+        }
+    }
     let commit = Commit {
         schema,
         partition_columns: Vec::new(),

@@ -11,7 +11,7 @@ use clicktrail_pipeline::{Live, Settings, SystemClock};
 use crate::support::{Quiet, Shop, shown};
 
 /// Tables that follow the stream.
-const LIVE: [&str; 9] = [
+pub(crate) const LIVE: [&str; 9] = [
     "int_users",
     "int_sessions",
     "int_touchpoints",
@@ -24,9 +24,9 @@ const LIVE: [&str; 9] = [
 ];
 
 /// Some instant on 2026-11-23.
-const NOW: i64 = 1_795_449_600_000_000;
+pub(crate) const NOW: i64 = 1_795_449_600_000_000;
 
-fn live(shop: &Shop) -> Live {
+pub(crate) fn live(shop: &Shop) -> Live {
     let settings = Settings { load: shop.load(), memory_bytes: None };
     let live = Live::open(settings, Arc::new(SystemClock::default())).unwrap();
     live.start(&Quiet).unwrap();
@@ -51,7 +51,7 @@ fn demo_rows(events: u64) -> RecordBatch {
     concat_batches(&clicktrail_ingest::schema::events(), &batches).unwrap()
 }
 
-fn table(live: &Live, name: &str) -> Vec<String> {
+pub(crate) fn table(live: &Live, name: &str) -> Vec<String> {
     let rows = live.query(&format!("select * from {name}")).unwrap();
     let mut rows: Vec<String> = rows.result.batches.iter().flat_map(shown).collect();
     rows.sort_unstable();
@@ -76,7 +76,7 @@ fn events_one_by_one_equal_a_build() {
         start += length;
     }
     let other = live(&built);
-    other.store(std::slice::from_ref(&rows), 1).unwrap();
+    other.store(std::slice::from_ref(&rows), 1, Vec::new()).unwrap();
     other.start(&Quiet).unwrap();
     for name in LIVE {
         let expected = built.rows(&format!("select * from {name}"));

@@ -7,6 +7,7 @@ mod events;
 mod fold;
 mod incremental;
 mod live;
+mod live_property;
 mod sample;
 mod staging;
 mod support;

@@ -1,0 +1,313 @@
+//! Threads that take frames from the log to the live tables and, later, into the warehouse.
+//!
+//! The thread `apply` takes all frames that wait, so the slower it is, the more events share a round. The
+//! thread `store` moves frames that were applied into the table `events_stream`; only then may the log drop them.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use clicktrail_eventlog::{Frame, LogError};
+use clicktrail_ingest::collect;
+
+use super::frame::{self, Parts};
+use super::service::Live;
+use crate::clock::Clock;
+use crate::error::{PipelineError, Result};
+
+/// How frames are followed.
+#[derive(Debug, Clone)]
+pub struct FollowSettings {
+    /// Most events of one round; more would make those that wait wait longer.
+    pub round_events: u64,
+    /// Bytes of frames that may wait. When the tables are further behind, senders are held back.
+    pub waiting_bytes: usize,
+    /// Events that may be in memory and in the log only; then they are stored.
+    pub unstored_events: u64,
+    /// They are stored at the latest after this time.
+    pub store_every: Duration,
+    /// How often some persons are computed anew and compared.
+    pub audit_every: Duration,
+    /// How many persons an audit looks at.
+    pub audit_persons: usize,
+}
+
+impl Default for FollowSettings {
+    fn default() -> Self {
+        Self {
+            round_events: 50_000,
+            waiting_bytes: 512 << 20,
+            unstored_events: 500_000,
+            store_every: Duration::from_secs(60),
+            audit_every: Duration::from_secs(60),
+            audit_persons: 50,
+        }
+    }
+}
+
+/// Called with the last frame that the log need not keep.
+pub type Release = Box<dyn Fn(u64) + Send>;
+
+#[derive(Default)]
+struct Waiting {
+    frames: VecDeque<Arc<Frame>>,
+    bytes: usize,
+    /// When the oldest frame that is not in the tables came.
+    oldest: Option<i64>,
+    ends: bool,
+}
+
+struct Shared {
+    live: Arc<Live>,
+    clock: Arc<dyn Clock>,
+    settings: FollowSettings,
+    waiting: Mutex<Waiting>,
+    moved: Condvar,
+}
+
+/// Frames on their way into the tables.
+#[derive(Clone)]
+pub struct Inlet {
+    shared: Arc<Shared>,
+}
+
+impl Inlet {
+    /// Where frames wait until the tables are ready.
+    pub fn new(live: Arc<Live>, clock: Arc<dyn Clock>, settings: FollowSettings) -> Self {
+        let (waiting, moved) = Default::default();
+        Self { shared: Arc::new(Shared { live, clock, settings, waiting, moved }) }
+    }
+
+    /// Takes frames in, in order; waits while too many wait.
+    pub fn push(&self, frames: Vec<Frame>) {
+        let shared = &self.shared;
+        let mut waiting = lock(&shared.waiting);
+        while waiting.bytes > shared.settings.waiting_bytes && !waiting.ends {
+            waiting = shared.moved.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        for frame in frames {
+            waiting.bytes += frame.payload.len();
+            waiting.oldest.get_or_insert(frame.received_at);
+            waiting.frames.push_back(Arc::new(frame));
+        }
+        drop(waiting);
+        shared.moved.notify_all();
+    }
+
+    /// Seconds since the oldest event came that the tables lack.
+    pub fn lag_seconds(&self) -> f64 {
+        let oldest = lock(&self.shared.waiting).oldest;
+        let now = self.shared.clock.now_micros();
+        oldest.map_or(0.0, |oldest| (now - oldest).max(0) as f64 / 1e6)
+    }
+
+    /// Begins to bring the tables, which must be loaded, up to date.
+    pub fn start(&self, release: Release) -> Follower {
+        let (sender, receiver) = mpsc::channel();
+        let (applying, storing) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
+        let apply = std::thread::spawn(move || applying.apply(&sender));
+        let store = std::thread::spawn(move || storing.store(&receiver, &release));
+        Follower { shared: Arc::clone(&self.shared), apply: Some(apply), store: Some(store) }
+    }
+}
+
+/// The threads at work.
+pub struct Follower {
+    shared: Arc<Shared>,
+    apply: Option<JoinHandle<()>>,
+    store: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    /// Applies and stores what waits, and ends.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        lock(&self.shared.waiting).ends = true;
+        self.shared.moved.notify_all();
+        for thread in [self.apply.take(), self.store.take()].into_iter().flatten() {
+            if thread.join().is_err() {
+                tracing::error!("a thread of live refresh stopped by a fault of Clicktrail");
+            }
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Moves the frames that a log still has into the table `events_stream`, before anything else happens.
+///
+/// # Errors
+/// A damaged log, a full disk.
+pub fn recover(
+    live: &Live,
+    frames: impl Iterator<Item = Result<Frame, LogError>>,
+) -> Result<(), PipelineError> {
+    /// Events that are decoded together.
+    const PART_EVENTS: u64 = 200_000;
+    let (mut part, mut events) = (Vec::new(), 0);
+    for frame in frames {
+        let frame = frame?;
+        events += u64::from(frame.rows);
+        part.push(Arc::new(frame));
+        if events >= PART_EVENTS {
+            store_frames(live, &part)?;
+            (part, events) = (Vec::new(), 0);
+        }
+    }
+    store_frames(live, &part)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Frames of the next round; `None` at the end.
+    fn next(&self) -> Option<Vec<Arc<Frame>>> {
+        let mut waiting = lock(&self.waiting);
+        while waiting.frames.is_empty() {
+            waiting.oldest = None;
+            if waiting.ends {
+                return None;
+            }
+            waiting = self.moved.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        let (mut round, mut events) = (Vec::new(), 0);
+        while let Some(frame) = waiting.frames.pop_front() {
+            events += u64::from(frame.rows);
+            waiting.bytes -= frame.payload.len();
+            round.push(frame);
+            if events >= self.settings.round_events {
+                break;
+            }
+        }
+        waiting.oldest = round.first().map(|frame| frame.received_at);
+        drop(waiting);
+        self.moved.notify_all();
+        Some(round)
+    }
+
+    fn apply(&self, stored: &Sender<Vec<Arc<Frame>>>) {
+        let leaves = self.live.leaves();
+        let mut audited = self.clock.seconds();
+        while let Some(round) = self.next() {
+            if let Err(error) = self.apply_round(&round, &leaves) {
+                tracing::error!(code = error.code(), %error, "the live tables stand still");
+            }
+            {
+                let mut waiting = lock(&self.waiting);
+                waiting.oldest = waiting.frames.front().map(|frame| frame.received_at);
+            }
+            // Events stay durable and are stored even when the tables can't follow.
+            if stored.send(round).is_err() {
+                return;
+            }
+            let now = self.clock.seconds();
+            if now - audited > self.settings.audit_every.as_secs_f64() {
+                audited = now;
+                self.audit();
+            }
+        }
+    }
+
+    fn audit(&self) {
+        let seed = self.clock.now_micros().unsigned_abs();
+        match self.live.audit(seed, self.settings.audit_persons) {
+            Ok(0) => {}
+            Ok(mismatches) => {
+                tracing::error!(mismatches, "live tables differ from a build: please report this");
+            }
+            Err(error) => tracing::warn!(code = error.code(), %error, "the audit could not run"),
+        }
+    }
+
+    fn apply_round(&self, round: &[Arc<Frame>], leaves: &[String]) -> Result<()> {
+        let Some(last) = round.last() else { return Ok(()) };
+        let parts: Vec<Parts<'_>> =
+            round.iter().map(|frame| take_apart(frame)).collect::<Result<_>>()?;
+        if parts.iter().all(|part| part.events == 0) {
+            self.live.skip_to(last.seq);
+            return Ok(());
+        }
+        let payloads = parts.iter().map(|part| part.event_lines);
+        let rows = collect::decode(payloads, Some(leaves))?;
+        self.live.apply(&rows, last.seq, last.received_at)
+    }
+
+    fn store(&self, applied: &Receiver<Vec<Arc<Frame>>>, release: &Release) {
+        let (mut frames, mut events): (Vec<Arc<Frame>>, u64) = (Vec::new(), 0);
+        let mut stored = self.clock.seconds();
+        loop {
+            let every = self.settings.store_every.as_secs_f64();
+            let left = (stored + every - self.clock.seconds()).clamp(0.01, every);
+            let ends = match applied.recv_timeout(Duration::from_secs_f64(left)) {
+                Ok(round) => {
+                    events += round.iter().map(|frame| u64::from(frame.rows)).sum::<u64>();
+                    frames.extend(round);
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            let is_time = self.clock.seconds() - stored >= every
+                || events >= self.settings.unstored_events
+                || ends;
+            if is_time && let Some(last) = frames.last() {
+                let seq = last.seq;
+                match store_frames(&self.live, &frames) {
+                    Ok(()) => {
+                        release(seq);
+                        (frames, events) = (Vec::new(), 0);
+                    }
+                    // The log keeps them; the next try, or the next start, stores them.
+                    Err(error) => {
+                        tracing::error!(code = error.code(), %error, "events were not stored")
+                    }
+                }
+            }
+            if is_time {
+                stored = self.clock.seconds();
+            }
+            if ends {
+                return;
+            }
+        }
+    }
+}
+
+fn take_apart(frame: &Frame) -> Result<Parts<'_>> {
+    frame::parts(&frame.payload).ok_or_else(|| {
+        clicktrail_engine::EngineError::Internal(format!(
+            "frame {} of the log holds something else than events",
+            frame.seq
+        ))
+        .into()
+    })
+}
+
+fn store_frames(live: &Live, frames: &[Arc<Frame>]) -> Result<()> {
+    let Some(last) = frames.last() else { return Ok(()) };
+    let parts: Vec<Parts<'_>> =
+        frames.iter().map(|frame| take_apart(frame)).collect::<Result<_>>()?;
+    let rows = collect::decode(parts.iter().map(|part| part.event_lines), None)?;
+    let mut letters = Vec::new();
+    let mut producers = Vec::new();
+    for (part, frame) in parts.iter().zip(frames) {
+        match collect::read_dead_letters(part.dead_letter_lines) {
+            Ok(read) => letters.extend(read.into_iter().map(|letter| (frame.seq, letter))),
+            Err((line, why)) => tracing::error!(line, why, "a dead letter can't be read"),
+        }
+        producers.extend(part.producer.clone());
+    }
+    live.store_dead_letters(&letters, last.seq)?;
+    live.store(&[rows], last.seq, producers)
+}
