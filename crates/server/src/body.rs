@@ -17,6 +17,9 @@ use crate::settings::Bounds;
 /// Compressed bodies may grow to this size whatever their ratio: a few hundred equal rows are no bomb.
 const EXPANSION_FREE_BYTES: usize = 64 << 10;
 
+/// A body is in memory as it came, as parsed events, and as lines for the log.
+const COPIES: usize = 3;
+
 /// Time given to a client who sends too much, so that it reads the answer before the connection closes.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
@@ -114,7 +117,10 @@ pub(crate) async fn read(
     if declared.is_some_and(|length| length > most as u64) {
         return Err(too_large(body, most).await);
     }
-    let bytes = receive(body, most, bounds, lease).await?;
+    // Taken before the first byte: who is let in is not turned away half-way for want of memory.
+    let declared = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    lease.grow(declared * COPIES)?;
+    let bytes = receive(body, most, declared, bounds, lease).await?;
     match packing {
         Packing::Plain => Ok(bytes),
         Packing::Gzip => unpack(bytes, most, bounds.expansion, lease).await,
@@ -124,6 +130,7 @@ pub(crate) async fn read(
 async fn receive(
     mut body: Body,
     most: usize,
+    declared: usize,
     bounds: &Bounds,
     lease: &mut Lease,
 ) -> Result<Vec<u8>, Problem> {
@@ -148,7 +155,9 @@ async fn receive(
             if bytes.len() + data.len() > most {
                 return Err(too_large(body, most).await);
             }
-            lease.grow(data.len())?;
+            if bytes.len() + data.len() > declared {
+                lease.grow(data.len() * COPIES)?;
+            }
             bytes.extend_from_slice(&data);
         }
     }
@@ -179,7 +188,7 @@ async fn unpack(
 ) -> Result<Vec<u8>, Problem> {
     let by_ratio = packed.len().saturating_mul(expansion).max(EXPANSION_FREE_BYTES);
     // What it expands to is not known before, so the most it could is taken.
-    lease.grow(by_ratio.min(most))?;
+    lease.grow(by_ratio.min(most) * COPIES)?;
     off_thread(packed.len(), move || inflate(&packed, most, by_ratio)).await
 }
 
