@@ -7,7 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Disk, DiskFile, read_up_to, write_all_at};
+use crate::disk::{Disk, DiskFile, is_full, read_up_to, write_all_at};
 use crate::error::LogError;
 use crate::format::{ACK_BYTES, Ack, Unusable, VERSION};
 
@@ -27,7 +27,9 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Ack>, LogError>
     };
     match Ack::decode(&bytes) {
         Ok(ack) => Ok(Some(ack)),
-        Err(Unusable::Version(found)) => Err(LogError::NewerVersion { path, found, known: VERSION }),
+        Err(Unusable::Version(found)) => {
+            Err(LogError::NewerVersion { path, found, known: VERSION })
+        }
         Err(Unusable::Bad) => {
             tracing::warn!(path = %path.display(), "the ack file is damaged and was ignored");
             Ok(None)
@@ -47,7 +49,12 @@ pub(crate) struct AckFile {
 
 impl AckFile {
     /// Opens or creates the file, writes `seq` and makes it durable, name included.
-    pub(crate) fn open(disk: &dyn Disk, dir: &Path, log_id: u64, seq: u64) -> Result<Self, LogError> {
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        log_id: u64,
+        seq: u64,
+    ) -> Result<Self, LogError> {
         let path = dir.join(ACK_FILE);
         let (file, new) = match disk.open(&path) {
             Ok(file) => (file, false),
@@ -57,7 +64,11 @@ impl AckFile {
             Err(error) => return Err(LogError::read(&path, error)),
         };
         let bytes = Ack { log_id, seq }.encode();
-        write_all_at(&*file, &bytes, 0).map_err(|error| LogError::write(&path, error))?;
+        match write_all_at(&*file, &bytes, 0) {
+            // Some file systems need space to overwrite; a full disk is no reason not to open.
+            Err(error) if !new && is_full(&error) => {}
+            written => written.map_err(|error| LogError::write(&path, error))?,
+        }
         file.sync_data().map_err(|error| LogError::sync(&path, error))?;
         if new {
             disk.sync_dir(dir).map_err(|error| LogError::sync(dir, error))?;

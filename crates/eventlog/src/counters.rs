@@ -42,7 +42,8 @@ pub struct Counters {
     pub sync_last: Duration,
     /// Duration of all syncs.
     pub sync_total: Duration,
-    /// Syncs by duration: one class for each of [`SYNC_BOUNDS`] (not cumulative), then the longer ones.
+    /// Syncs by duration: one class for each of [`SYNC_BOUNDS`] (not cumulative), then the longer
+    /// ones.
     pub sync_classes: [u64; SYNC_BOUNDS.len() + 1],
 }
 

@@ -69,7 +69,11 @@ pub trait DiskFile: Send + Sync + Debug {
 pub trait DiskLock: Send + Sync + Debug {}
 
 /// Writes all bytes at an offset, however many calls that takes.
-pub(crate) fn write_all_at(file: &dyn DiskFile, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+pub(crate) fn write_all_at(
+    file: &dyn DiskFile,
+    mut bytes: &[u8],
+    mut offset: u64,
+) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write_at(bytes, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

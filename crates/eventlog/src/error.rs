@@ -37,7 +37,8 @@ pub enum LogError {
     },
     /// Bytes that were stored for good have changed.
     #[error(
-        "the log is damaged in {} at byte {offset}: {reason}; frames {first_seq} to {last_seq} are affected",
+        "the log is damaged in {} at byte {offset}: {reason}; \
+         frames {first_seq} to {last_seq} are affected",
         path.display()
     )]
     Damaged {
@@ -62,8 +63,8 @@ pub enum LogError {
         /// Highest sequence number known to be missing.
         last_seq: u64,
     },
-    /// A file that belongs to another log.
-    #[error("{} belongs to another log", path.display())]
+    /// A segment of another log, or under the name of another segment.
+    #[error("{} does not belong here: its header names another log or place", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -118,7 +119,10 @@ pub enum LogError {
         reason: String,
     },
     /// A sequence number that the log does not hold: released, or not yet given.
-    #[error("frame {asked} was asked for, the log holds {first_seq} to {}", next_seq.saturating_sub(1))]
+    #[error(
+        "frame {asked} was asked for, the log holds {first_seq} to {}",
+        next_seq.saturating_sub(1)
+    )]
     OutOfRange {
         /// Where reading should have begun.
         asked: u64,
@@ -179,13 +183,19 @@ impl LogError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Locked { .. } => "stop the other clicktrail, or use another data folder",
-            Self::NewerVersion { .. } => "install the clicktrail version that wrote it, or a later one",
+            Self::NewerVersion { .. } => {
+                "install the clicktrail version that wrote it, or a later one"
+            }
             Self::Damaged { .. } | Self::Missing { .. } => {
                 "run `clicktrail repair`: it sets the damaged bytes aside and says what is lost; \
                  a backup of the folder loses nothing"
             }
-            Self::Foreign { .. } => "move the file out of the folder; each log needs a folder of its own",
-            Self::Read { .. } => "check the disk and the permissions of the folder, then start again",
+            Self::Foreign { .. } => {
+                "give the file its old name again, or move it out of the folder"
+            }
+            Self::Read { .. } => {
+                "check the disk and the permissions of the folder, then start again"
+            }
             Self::Write { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "choose a folder that you may write to"
             }

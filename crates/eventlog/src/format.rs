@@ -220,8 +220,8 @@ fn seal(bytes: &mut [u8; 64]) {
     put(bytes, CRC_AT, &crc.to_le_bytes());
 }
 
-/// The 64 bytes, when magic, checksum and version are as they should be. Place of magic, version and
-/// checksum are the same in all versions, so that a newer one is recognised as such.
+/// The 64 bytes, when magic, checksum and version are as they should be. Place of magic, version
+/// and checksum are the same in all versions, so that a newer one is recognised as such.
 fn sealed(bytes: &[u8], magic: [u8; 8]) -> Result<&[u8; 64], Unusable> {
     let bytes = bytes.first_chunk::<64>().ok_or(Unusable::Bad)?;
     if bytes[..8] != magic || u32_at(bytes, CRC_AT) != crc32c::crc32c(&bytes[..CRC_AT]) {
@@ -230,5 +230,86 @@ fn sealed(bytes: &[u8], magic: [u8; 8]) -> Result<&[u8; 64], Unusable> {
     match u32_at(bytes, 8) {
         VERSION => Ok(bytes),
         other => Err(Unusable::Version(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of the README's tables, written down without the code above.
+    fn fields(parts: &[(usize, &[u8])]) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        for (at, value) in parts {
+            put(&mut bytes, *at, value);
+        }
+        bytes
+    }
+
+    #[test]
+    fn checksums_are_crc_32c() {
+        assert_eq!(crc32c::crc32c(b"123456789"), 0xE306_9283);
+    }
+
+    #[test]
+    fn a_frame_has_the_bytes_of_version_1() {
+        let header = FrameHeader {
+            seq: 0x0102,
+            log_id: 0x0807_0605_0403_0201,
+            synced: 0x0101,
+            received_at: -2,
+            rows: 25,
+            len: 3,
+            payload_crc: crc32c::crc32c(b"abc"),
+            previous: 0xAABB_CCDD,
+            kind: Kind::DeadLetters as u8,
+        };
+        let mut buffer = Vec::new();
+        let crc = header.encode(b"abc", &mut buffer);
+        let mut expected = fields(&[
+            (0, &[0xC7, 0x46, 0x52, 0x4D]),
+            (8, &[2, 1]),
+            (16, &[1, 2, 3, 4, 5, 6, 7, 8]),
+            (24, &[1, 1]),
+            (32, &[0xFE, 255, 255, 255, 255, 255, 255, 255]),
+            (40, &[25]),
+            (44, &[3]),
+            (48, &[0xB7, 0x3F, 0x4B, 0x36]),
+            (52, &[0xDD, 0xCC, 0xBB, 0xAA]),
+            (56, &[2]),
+        ]);
+        assert_eq!(crc, crc32c::crc32c(&expected[8..]));
+        put(&mut expected, 4, &crc.to_le_bytes());
+        assert_eq!(buffer, [&expected[..], b"abc"].concat());
+        let view = View::at(&buffer, 0).unwrap();
+        assert_eq!((view.header, view.crc, view.payload, view.end), (header, crc, &b"abc"[..], 67));
+    }
+
+    #[test]
+    fn headers_have_the_bytes_of_version_1() {
+        let sealed = |mut bytes: [u8; 64]| {
+            let crc = crc32c::crc32c(&bytes[..60]);
+            put(&mut bytes, 60, &crc.to_le_bytes());
+            bytes
+        };
+        let header = SegmentHeader { log_id: 7, first_seq: 258, previous: 5, lost_from: 9 };
+        let magic: &[u8] = b"CTRAILSG";
+        let parts: [(usize, &[u8]); 6] =
+            [(0, magic), (8, &[1]), (12, &[5]), (16, &[7]), (24, &[2, 1]), (32, &[9])];
+        assert_eq!(header.encode(), sealed(fields(&parts)));
+        assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
+        let ack = Ack { log_id: 7, seq: 258 };
+        let parts: [(usize, &[u8]); 4] = [(0, b"CTRAILAK"), (8, &[1]), (16, &[7]), (24, &[2, 1])];
+        assert_eq!(ack.encode(), sealed(fields(&parts)));
+        assert_eq!(Ack::decode(&ack.encode()), Ok(ack));
+        assert_eq!(Ack::decode(&header.encode()), Err(Unusable::Bad));
+    }
+
+    #[test]
+    fn kinds_are_bytes_1_to_3() {
+        let kinds = [Kind::Events, Kind::DeadLetters, Kind::Control];
+        assert_eq!(kinds.map(|kind| kind as u8), [1, 2, 3]);
+        assert!(kinds.iter().all(|kind| Kind::from_byte(*kind as u8) == Some(*kind)));
+        assert!([0, 4, 255].iter().all(|byte| Kind::from_byte(*byte).is_none()));
     }
 }

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::Frame;
 use crate::disk::{Disk, read_up_to};
 use crate::error::LogError;
 use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::scan::{Place, Step};
-use crate::Frame;
 
 /// A segment to be read.
 #[derive(Debug)]

@@ -1,6 +1,12 @@
-#![doc = include_str!("../README.md")]
+//! Bytes to durable, sequenced frames: the log that an event is in before its sender is told that
+//! it is stored. It knows nothing of GA4, HTTP or SQL.
+//!
+//! [`Log`] appends, syncs, reads and releases; [`start`] puts it on a thread of its own that
+//! gathers entries into groups; [`repair`] mends what was damaged. The README says what is
+//! promised, what the bytes are, and how a torn tail is told from damage.
 
 mod ack;
+mod active;
 mod counters;
 mod disk;
 mod error;
@@ -9,9 +15,12 @@ mod frames;
 mod log;
 mod queue;
 mod recovery;
+mod repair;
 mod scan;
 mod settings;
 mod shelf;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 mod writer;
 
 pub use counters::{Counters, SYNC_BOUNDS};
@@ -22,6 +31,7 @@ pub use format::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, VERSION};
 pub use frames::Frames;
 pub use log::{Clock, Log};
 pub use recovery::{Opened, TornTail};
+pub use repair::{Loss, RepairReport, repair};
 pub use settings::Settings;
 pub use writer::{Appender, Done, OnFatal, OnFrames, Writer, start};
 
@@ -40,7 +50,9 @@ pub enum Kind {
 impl Kind {
     /// The kind of a stored byte.
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Events, Self::DeadLetters, Self::Control].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Events, Self::DeadLetters, Self::Control]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Entry;
 use crate::ack::AckFile;
+use crate::active::{Active, create, reopen};
 use crate::counters::{Counters, Tally};
-use crate::disk::{Disk, DiskFile, DiskLock, is_full, write_all_at};
+use crate::disk::{Disk, DiskLock, is_full, write_all_at};
 use crate::error::LogError;
 use crate::format::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::frames::{Frames, Span};
-use crate::recovery::{Newest, Opened, Survey, survey};
+use crate::recovery::{Opened, Survey, survey};
 use crate::settings::Settings;
-use crate::shelf::{Closed, Shelf, segment_path};
-use crate::Entry;
+use crate::shelf::{Closed, Shelf};
 
 /// Time since some fixed moment; it must not go back.
 pub type Clock = Box<dyn Fn() -> Duration + Send>;
@@ -27,20 +28,10 @@ pub(crate) const LOCK_FILE: &str = "lock";
 /// Buffers larger than this are given back after use.
 const BUFFER_KEPT: usize = 8 << 20;
 
-/// The segment that gets the next frames.
-#[derive(Debug)]
-struct Active {
-    file: Box<dyn DiskFile>,
-    path: PathBuf,
-    first_seq: u64,
-    /// Where the next frame begins.
-    end: u64,
-}
-
 /// An open log. It holds the folder's lock until it is dropped.
 ///
-/// Of the methods that write, each error but [`LogError::Full`] and [`LogError::TooLarge`] is final:
-/// after it the log refuses to append and to sync, and has to be opened anew.
+/// Of the methods that write, each error but [`LogError::Full`] and [`LogError::TooLarge`] is
+/// final: after it the log refuses to append and to sync, and has to be opened anew.
 pub struct Log {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -99,7 +90,7 @@ impl Log {
         settings.check()?;
         let lock = lock_dir(&*disk, dir)?;
         let survey = survey(&*disk, dir)?;
-        let Survey { closed, newest, log_id, next_seq, chain, torn, unfinished } = survey;
+        let Survey { closed, newest, log_id, next_seq, chain, torn, unfinished, .. } = survey;
         if let Some(path) = unfinished {
             disk.remove(&path).map_err(|error| LogError::write(&path, error))?;
             disk.sync_dir(dir).map_err(|error| LogError::sync(dir, error))?;
@@ -111,15 +102,17 @@ impl Log {
         let active = match newest {
             Some(newest) => reopen(&*disk, dir, &newest, torn.is_some())?,
             None => {
-                let header = SegmentHeader { log_id, first_seq: next_seq, previous: chain, lost_from: 0 };
+                let header =
+                    SegmentHeader { log_id, first_seq: next_seq, previous: chain, lost_from: 0 };
                 create(&*disk, dir, &header)?
             }
         };
         let ack = AckFile::open(&*disk, dir, log_id, next_seq - 1)?;
         let shelf = Arc::new(Shelf::new(disk.clone(), dir.to_owned(), closed));
-        let first_seq = shelf.first_seq().unwrap_or(active.first_seq);
+        let first_seq = shelf.oldest().map_or(active.first_seq, |oldest| oldest.first_seq);
         if let Some(tail) = &torn {
-            tracing::info!(file = %tail.file.display(), tail.offset, tail.bytes, "cut off a torn tail");
+            let file = tail.file.display();
+            tracing::info!(%file, tail.offset, tail.bytes, "cut off a torn tail");
         }
         let log = Self {
             disk,
@@ -185,7 +178,8 @@ impl Log {
             let error = LogError::sync(&self.active.path, error);
             return Err(self.fail(error));
         }
-        let took = self.clock.as_ref().zip(before).map(|(clock, before)| clock().saturating_sub(before));
+        let took =
+            self.clock.as_ref().zip(before).map(|(clock, before)| clock().saturating_sub(before));
         self.tally.synced(took);
         self.synced = self.next_seq - 1;
         self.ack.write(self.synced);
@@ -193,14 +187,16 @@ impl Log {
     }
 
     /// The frames from a sequence number to the end of what is written now, read from disk and
-    /// checked. It stays valid while the log is written on; releasing what it has not yet read makes
-    /// it end with an error.
+    /// checked. It stays valid while the log is written on; releasing what it has not yet read
+    /// makes it end with an error.
     ///
     /// # Errors
     /// [`LogError::OutOfRange`] when `from_seq` was released already or lies after the next frame:
-    /// whoever asks has a checkpoint that does not belong to this log.
+    /// whoever asks has a checkpoint that does not belong to this log. A frame that a repair has
+    /// reported as lost may be asked for; reading begins after it.
     pub fn frames(&self, from_seq: u64) -> Result<Frames, LogError> {
-        let (first_seq, next_seq) = (self.first_seq(), self.next_seq);
+        let first_seq = self.shelf.oldest().map_or(self.active.begins, |oldest| oldest.begins);
+        let next_seq = self.next_seq;
         if from_seq < first_seq || from_seq > next_seq {
             return Err(LogError::OutOfRange { asked: from_seq, first_seq, next_seq });
         }
@@ -224,7 +220,7 @@ impl Log {
 
     /// Lowest sequence number in the log; equal to [`Log::next_seq`] when it holds nothing.
     pub fn first_seq(&self) -> u64 {
-        self.shelf.first_seq().unwrap_or(self.active.first_seq)
+        self.shelf.oldest().map_or(self.active.first_seq, |oldest| oldest.first_seq)
     }
 
     /// Sequence number of the next frame.
@@ -351,8 +347,8 @@ impl Log {
         (seq, chain)
     }
 
-    /// Removes what a write left behind that found no space, for good: frames that were refused must
-    /// not come back when power is lost after their numbers were given to others.
+    /// Removes what a write left behind that found no space, for good: frames that were refused
+    /// must not come back when power is lost after their numbers were given to others.
     fn cut_back(&mut self) -> Result<(), LogError> {
         let Active { file, path, end, .. } = &self.active;
         file.set_len(*end).map_err(|error| LogError::write(path, error))?;
@@ -376,8 +372,8 @@ impl Log {
             }
             Err(error) => return Err(error),
         };
-        let Active { path, first_seq, .. } = std::mem::replace(&mut self.active, next);
-        self.shelf.push(Closed { path, first_seq, last_seq: self.next_seq - 1 });
+        let Active { path, first_seq, begins, .. } = std::mem::replace(&mut self.active, next);
+        self.shelf.push(Closed { path, first_seq, begins, last_seq: self.next_seq - 1 });
         Ok(())
     }
 
@@ -391,33 +387,4 @@ impl Log {
         }
         self.disk.sync_dir(&self.dir).map_err(|error| LogError::sync(&self.dir, error))
     }
-}
-
-/// Creates an empty segment whose name and header are durable.
-fn create(disk: &dyn Disk, dir: &Path, header: &SegmentHeader) -> Result<Active, LogError> {
-    let path = segment_path(dir, header.first_seq);
-    let file = disk.create(&path).map_err(|error| LogError::write(&path, error))?;
-    let bytes = header.encode();
-    write_all_at(&*file, &bytes, 0).map_err(|error| LogError::write(&path, error))?;
-    file.sync_data().map_err(|error| LogError::sync(&path, error))?;
-    disk.sync_dir(dir).map_err(|error| LogError::sync(dir, error))?;
-    Ok(Active { file, path, first_seq: header.first_seq, end: bytes.len() as u64 })
-}
-
-/// Opens the newest segment to write on, and makes it durable.
-///
-/// What nothing proves to be on disk is written once more: when an earlier sync failed, the system
-/// has dropped those bytes and still shows them, and a further sync would do nothing.
-fn reopen(disk: &dyn Disk, dir: &Path, newest: &Newest, torn: bool) -> Result<Active, LogError> {
-    let Newest { path, first_seq, bytes, unproven_from } = newest;
-    let file = disk.open(path).map_err(|error| LogError::read(path, error))?;
-    let end = bytes.len() as u64;
-    let write = |result: io::Result<()>| result.map_err(|error| LogError::write(path, error));
-    if torn {
-        write(file.set_len(end))?;
-    }
-    write(write_all_at(&*file, &bytes[*unproven_from..], *unproven_from as u64))?;
-    file.sync_data().map_err(|error| LogError::sync(path, error))?;
-    disk.sync_dir(dir).map_err(|error| LogError::sync(dir, error))?;
-    Ok(Active { file, path: path.clone(), first_seq: *first_seq, end })
 }

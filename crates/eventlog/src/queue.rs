@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::Entry;
 use crate::error::{AppendError, Busy};
 use crate::format::FRAME_HEADER_BYTES;
 use crate::settings::Settings;
 use crate::writer::Done;
-use crate::Entry;
 
 /// Someone who waits for an answer and gets one, whatever happens.
 pub(crate) struct Reply(Option<Done>);

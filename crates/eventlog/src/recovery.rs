@@ -43,6 +43,8 @@ pub struct TornTail {
 pub(crate) struct Newest {
     pub(crate) path: PathBuf,
     pub(crate) first_seq: u64,
+    /// Lowest number that may be asked for, as in a closed segment.
+    pub(crate) begins: u64,
     /// Its bytes, up to the end of the last good frame.
     pub(crate) bytes: Vec<u8>,
     /// Where bytes begin that nothing proves to be on disk.
@@ -60,6 +62,8 @@ pub(crate) struct Survey {
     pub(crate) next_seq: u64,
     /// Checksum of the last frame's header.
     pub(crate) chain: u32,
+    /// Good frames.
+    pub(crate) frames: u64,
     pub(crate) torn: Option<TornTail>,
     /// A segment that was being created; it never held a frame.
     pub(crate) unfinished: Option<PathBuf>,
@@ -86,14 +90,15 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path) -> Result<Survey, LogError> {
         let next = segments.get(index + 1).map(|(seq, _)| *seq);
         let segment = Segment { dir, path, first_seq: *first_seq, next, proven };
         let bytes = read_segment(disk, path)?;
-        let start = segment.start(&bytes, survey.log_id, before)?;
+        let (start, begins) = segment.start(&bytes, survey.log_id, before)?;
         survey.log_id = Some(start.log_id);
         let walked = walk(&bytes, start);
+        survey.frames += walked.frames;
         if next.is_some() {
-            survey.closed.push(segment.closed(&bytes, &walked)?);
+            survey.closed.push(segment.closed(&bytes, &walked, begins)?);
         } else {
             survey.torn = segment.torn(&bytes, &walked)?;
-            survey.newest = Some(segment.newest(bytes, start, &walked));
+            survey.newest = Some(segment.newest(bytes, start, &walked, begins));
         }
         before = Some(walked.place);
     }
@@ -144,7 +149,13 @@ struct Segment<'a> {
 }
 
 impl Segment<'_> {
-    fn damaged(&self, offset: usize, first_seq: u64, last_seq: u64, reason: &'static str) -> LogError {
+    fn damaged(
+        &self,
+        offset: usize,
+        first_seq: u64,
+        last_seq: u64,
+        reason: &'static str,
+    ) -> LogError {
         LogError::Damaged {
             path: self.path.to_owned(),
             offset: offset as u64,
@@ -154,11 +165,16 @@ impl Segment<'_> {
         }
     }
 
-    /// The place of the first frame.
+    /// The place of the first frame, and the lowest number that may be asked for.
     ///
     /// # Errors
     /// The header is damaged, or does not fit the segment before.
-    fn start(&self, bytes: &[u8], log_id: Option<u64>, before: Option<Place>) -> Result<Place, LogError> {
+    fn start(
+        &self,
+        bytes: &[u8],
+        log_id: Option<u64>,
+        before: Option<Place>,
+    ) -> Result<(Place, u64), LogError> {
         let last = self.next.map_or(self.proven, |next| next - 1);
         let bad = |reason| Err(self.damaged(0, self.first_seq, last, reason));
         let header = match SegmentHeader::decode(bytes) {
@@ -169,43 +185,44 @@ impl Segment<'_> {
                 return Err(LogError::NewerVersion { path, found, known: VERSION });
             }
         };
-        if log_id.is_some_and(|id| id != header.log_id) {
+        if log_id.is_some_and(|id| id != header.log_id) || header.first_seq != self.first_seq {
             return Err(LogError::Foreign { path: self.path.to_owned() });
         }
-        if header.first_seq != self.first_seq {
-            return bad("the file has the name of another segment");
-        }
-        if let Some(before) = before {
+        // At a seam that a repair left, numbers or the chain may begin anew.
+        if let Some(before) = before
+            && header.lost_from != before.seq
+        {
             if before.seq > self.first_seq {
                 return bad("the segment repeats frames of the one before");
             }
-            let lost = before.seq < self.first_seq;
-            if lost && header.lost_from != before.seq {
+            if before.seq < self.first_seq {
                 let (first_seq, last_seq) = (before.seq, self.first_seq - 1);
                 return Err(LogError::Missing { dir: self.dir.to_owned(), first_seq, last_seq });
             }
-            if !lost && header.previous != before.chain {
+            if header.previous != before.chain {
                 return bad("the segment does not continue the one before");
             }
         }
-        Ok(Place {
+        let begins = if header.lost_from == 0 { self.first_seq } else { header.lost_from };
+        let place = Place {
             log_id: header.log_id,
             seq: self.first_seq,
             chain: header.previous,
             offset: SEGMENT_HEADER_BYTES,
-        })
+        };
+        Ok((place, begins))
     }
 
     /// # Errors
     /// Any bad byte: the segment was synced before the next one was begun.
-    fn closed(&self, bytes: &[u8], walked: &Walk) -> Result<Closed, LogError> {
+    fn closed(&self, bytes: &[u8], walked: &Walk, begins: u64) -> Result<Closed, LogError> {
         if let Some(bad) = walked.bad {
             let place = &walked.place;
             let next = behind(bytes, place).first_seq.or(self.next).unwrap_or(place.seq);
             return Err(self.damaged(place.offset, place.seq, next.saturating_sub(1), bad.reason));
         }
         let last_seq = walked.place.seq - 1;
-        Ok(Closed { path: self.path.to_owned(), first_seq: self.first_seq, last_seq })
+        Ok(Closed { path: self.path.to_owned(), first_seq: self.first_seq, begins, last_seq })
     }
 
     /// What is to be cut off the newest segment.
@@ -229,7 +246,7 @@ impl Segment<'_> {
         }))
     }
 
-    fn newest(&self, mut bytes: Vec<u8>, start: Place, walked: &Walk) -> Newest {
+    fn newest(&self, mut bytes: Vec<u8>, start: Place, walked: &Walk, begins: u64) -> Newest {
         bytes.truncate(walked.place.offset);
         let proven = self.proven.max(walked.synced);
         let mut place = start;
@@ -240,6 +257,12 @@ impl Segment<'_> {
         {
             unproven_from = view.end;
         }
-        Newest { path: self.path.to_owned(), first_seq: self.first_seq, bytes, unproven_from }
+        Newest {
+            path: self.path.to_owned(),
+            first_seq: self.first_seq,
+            begins,
+            bytes,
+            unproven_from,
+        }
     }
 }

@@ -34,8 +34,8 @@ pub struct Loss {
     pub bytes: u64,
     /// What was wrong with them.
     pub reason: &'static str,
-    /// Sequence numbers known to be lost here. Nothing, when no frame was: a damaged segment header,
-    /// or the end of a write that nobody was told about.
+    /// Sequence numbers known to be lost here. Nothing, when no frame was: a damaged segment
+    /// header, or the end of a write that nobody was told about.
     pub lost: Option<RangeInclusive<u64>>,
     /// Where the bytes are now.
     pub quarantined: Option<PathBuf>,
@@ -57,7 +57,11 @@ pub struct RepairReport {
 impl RepairReport {
     /// How many frames are lost.
     pub fn lost_frames(&self) -> u64 {
-        self.losses.iter().filter_map(|loss| loss.lost.as_ref()).map(|lost| lost.end() - lost.start() + 1).sum()
+        self.losses
+            .iter()
+            .filter_map(|loss| loss.lost.as_ref())
+            .map(|lost| lost.end() - lost.start() + 1)
+            .sum()
     }
 }
 
@@ -132,13 +136,14 @@ fn store(disk: &dyn Disk, path: &Path, parts: &[&[u8]]) -> Result<(), LogError> 
 /// still holds what is not yet in place, and what is in both is read from the newer file only.
 fn rewrite(disk: &dyn Disk, dir: &Path, plan: &Plan) -> Result<(), LogError> {
     for piece in &plan.pieces {
-        let Piece { header, source, range } = piece;
-        let bytes = match source {
-            Some(source) => read_segment(disk, source)?,
-            None => Vec::new(),
-        };
-        let frames = bytes.get(range.clone()).unwrap_or_default();
-        store(disk, &unfinished_path(dir, header), &[&header.encode(), frames])?;
+        let Piece { header, source } = piece;
+        let mut frames = Vec::new();
+        if let Some((source, range)) = source {
+            frames = read_segment(disk, source)?;
+            frames.truncate(range.end);
+            frames.drain(..range.start.min(frames.len()));
+        }
+        store(disk, &unfinished_path(dir, header), &[&header.encode(), &frames])?;
     }
     let sync = || disk.sync_dir(dir).map_err(|error| LogError::sync(dir, error));
     for piece in plan.pieces.iter().rev() {

@@ -89,7 +89,8 @@ pub(crate) struct Walk {
     pub(crate) bad: Option<Bad>,
 }
 
-/// Walks from a place to the end of the segment or to the first bytes that are not the expected frame.
+/// Walks from a place to the end of the segment or to the first bytes that are not the expected
+/// frame.
 pub(crate) fn walk(bytes: &[u8], mut place: Place) -> Walk {
     let mut synced = 0;
     let mut frames = 0;
@@ -106,14 +107,21 @@ pub(crate) fn walk(bytes: &[u8], mut place: Place) -> Walk {
     Walk { place, synced, frames, bad }
 }
 
-/// The first whole frame of the log at or after `from` whose sequence number is at least `seq`, with
-/// its offset. Every offset is tried: after damage nothing says where the next frame begins.
-pub(crate) fn find(bytes: &[u8], from: usize, log_id: Option<u64>, seq: u64) -> Option<(usize, View<'_>)> {
+/// The first whole frame of the log at or after `from` whose sequence number is at least `seq`,
+/// with its offset. Every offset is tried: after damage nothing says where the next frame begins.
+pub(crate) fn find(
+    bytes: &[u8],
+    from: usize,
+    log_id: Option<u64>,
+    seq: u64,
+) -> Option<(usize, View<'_>)> {
     let mut from = from;
     loop {
         let at = next_magic(bytes, from)?;
         match View::at(bytes, at) {
-            Ok(view) if log_id.is_none_or(|id| id == view.header.log_id) && view.header.seq >= seq => {
+            Ok(view)
+                if log_id.is_none_or(|id| id == view.header.log_id) && view.header.seq >= seq =>
+            {
                 return Some((at, view));
             }
             _ => from = at + 1,

@@ -19,7 +19,8 @@ const GROUP_BYTES: usize = 4 << 20;
 /// Twice the 8 MB of the largest request, since rows grow when they become columns.
 const ENTRY_BYTES: usize = 16 << 20;
 
-/// Below this share of free space the log is full, so that reads, checkpoints and repairs still work.
+/// Below this share of free space the log is full, so that reads, checkpoints and repairs still
+/// work.
 const FREE_PERCENT: u8 = 5;
 
 /// Longest wait for company that may be set: more would be felt by every client.
@@ -64,7 +65,9 @@ impl Settings {
     /// # Errors
     /// [`LogError::BadSettings`] for bounds that contradict each other.
     pub(crate) fn check(&self) -> Result<(), LogError> {
-        let bad = |setting, reason: &str| Err(LogError::BadSettings { setting, reason: reason.to_owned() });
+        let bad = |setting, reason: &str| {
+            Err(LogError::BadSettings { setting, reason: reason.to_owned() })
+        };
         if self.segment_bytes == 0 {
             return bad("segment_bytes", "is zero");
         }
@@ -72,7 +75,10 @@ impl Settings {
             return bad("max_entry_bytes", "must be between 1 byte and 1 GiB");
         }
         if self.max_queue_bytes < self.max_entry_bytes {
-            return bad("max_queue_bytes", "is smaller than `max_entry_bytes`: such an entry would never fit");
+            return bad(
+                "max_queue_bytes",
+                "is smaller than `max_entry_bytes`: such an entry would never fit",
+            );
         }
         if self.group_wait > GROUP_WAIT_MAX {
             return bad("group_wait", "is more than 2 ms");
@@ -81,5 +87,30 @@ impl Settings {
             return bad("min_free_percent", "is more than 100");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_that_contradict_each_other_are_refused_by_name() {
+        assert!(Settings::default().check().is_ok());
+        let wrong = [
+            ("segment_bytes", Settings { segment_bytes: 0, ..Settings::default() }),
+            ("max_entry_bytes", Settings { max_entry_bytes: 0, ..Settings::default() }),
+            ("max_queue_bytes", Settings { max_queue_bytes: 100, ..Settings::default() }),
+            (
+                "group_wait",
+                Settings { group_wait: Duration::from_millis(3), ..Settings::default() },
+            ),
+            ("min_free_percent", Settings { min_free_percent: 101, ..Settings::default() }),
+        ];
+        for (name, settings) in wrong {
+            let error = settings.check().unwrap_err();
+            assert!(matches!(&error, LogError::BadSettings { setting, .. } if *setting == name));
+            assert_eq!(error.code(), "E5013");
+        }
     }
 }

@@ -13,6 +13,9 @@ use crate::error::LogError;
 pub(crate) struct Closed {
     pub(crate) path: PathBuf,
     pub(crate) first_seq: u64,
+    /// Lowest number that may be asked for: below `first_seq` when a repair has said that the
+    /// frames in between are lost.
+    pub(crate) begins: u64,
     pub(crate) last_seq: u64,
 }
 
@@ -31,10 +34,8 @@ fn named_seq(name: &str) -> Option<u64> {
 /// The segments in a folder, in order. Other files are none of ours.
 pub(crate) fn list_segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
     let names = disk.list(dir).map_err(|error| LogError::read(dir, error))?;
-    let mut found: Vec<_> = names
-        .iter()
-        .filter_map(|name| Some((named_seq(name)?, dir.join(name))))
-        .collect();
+    let mut found: Vec<_> =
+        names.iter().filter_map(|name| Some((named_seq(name)?, dir.join(name)))).collect();
     found.sort_unstable();
     Ok(found)
 }
@@ -65,9 +66,9 @@ impl Shelf {
         lock(&self.closed).iter().cloned().collect()
     }
 
-    /// The lowest sequence number in a closed segment.
-    pub(crate) fn first_seq(&self) -> Option<u64> {
-        lock(&self.closed).front().map(|segment| segment.first_seq)
+    /// The oldest closed segment.
+    pub(crate) fn oldest(&self) -> Option<Closed> {
+        lock(&self.closed).front().cloned()
     }
 
     /// Deletes the segments whose frames are all at most `up_to_seq`; says how many.
@@ -77,8 +78,7 @@ impl Shelf {
     pub(crate) fn release(&self, up_to_seq: u64) -> Result<usize, LogError> {
         let _order = lock(&self.releasing);
         let mut released = 0;
-        loop {
-            let Some(oldest) = lock(&self.closed).front().cloned() else { break };
+        while let Some(oldest) = self.oldest() {
             if oldest.last_seq > up_to_seq {
                 break;
             }

@@ -14,15 +14,13 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        if dir.is_dir() {
-            return Ok(());
-        }
+        let missing: Vec<_> = dir.ancestors().take_while(|above| !above.is_dir()).collect();
         fs::create_dir_all(dir)?;
-        // The new folder's own name is an entry of the folder above it.
-        match dir.parent() {
-            Some(above) if above != Path::new("") => self.sync_dir(above),
-            _ => Ok(()),
+        // The name of a new folder is an entry of the folder above it.
+        for above in missing.iter().filter_map(|new| new.parent()) {
+            self.sync_dir(if above == Path::new("") { Path::new(".") } else { above })?;
         }
+        Ok(())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {

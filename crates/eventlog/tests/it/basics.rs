@@ -13,7 +13,8 @@ pub(crate) fn entry(payload: impl Into<Vec<u8>>) -> Entry {
 }
 
 fn open(dir: &Path) -> (Log, Opened) {
-    Log::open(Arc::new(RealDisk), dir, &Settings { segment_bytes: 400, ..Settings::default() }).unwrap()
+    Log::open(Arc::new(RealDisk), dir, &Settings { segment_bytes: 400, ..Settings::default() })
+        .unwrap()
 }
 
 fn frames(log: &Log, from: u64) -> Vec<Frame> {
@@ -26,7 +27,8 @@ fn what_was_synced_is_there_after_opening_again() {
     let (mut log, opened) = open(dir.path());
     assert_eq!(opened, Opened { first_seq: 1, next_seq: 1, truncated_tail: None });
     for n in 0..10_u8 {
-        let dead = Entry { kind: Kind::DeadLetters, rows: 3, received_at: -1, payload: vec![n; 40] };
+        let dead =
+            Entry { kind: Kind::DeadLetters, rows: 3, received_at: -1, payload: vec![n; 40] };
         assert_eq!(log.append(&[entry([n; 30]), dead]).unwrap().count(), 2);
         log.sync().unwrap();
     }
