@@ -83,9 +83,9 @@ impl<'a> Traffic<'a> {
                 continue;
             }
             let is_key = |name: &&str| name.eq_ignore_ascii_case(key);
-            let place = match URL_KEYS.iter().position(|name| is_key(&name)) {
+            let place = match URL_KEYS.iter().position(&is_key) {
                 Some(index) => &mut traffic.fields[index],
-                None => match URL_PARAMS.iter().position(|name| is_key(&name)) {
+                None => match URL_PARAMS.iter().position(is_key) {
                     Some(index) => &mut traffic.url_params[index],
                     None => continue,
                 },

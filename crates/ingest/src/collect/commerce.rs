@@ -77,7 +77,7 @@ impl<'a> Item<'a> {
                 },
             }
         }
-        item.is_named(oddities)
+        item.if_named(oddities)
     }
 
     /// An item of gtag: parts joined by `~`, each with a code of two characters.
@@ -121,7 +121,7 @@ impl<'a> Item<'a> {
                 },
             }
         }
-        item.is_named(oddities)
+        item.if_named(oddities)
     }
 
     /// Takes the event's value of columns that are missing.
@@ -164,7 +164,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    fn is_named(self, oddities: &mut Oddities) -> Option<Self> {
+    fn if_named(self, oddities: &mut Oddities) -> Option<Self> {
         let is_named = self.texts[0].is_some() || self.texts[1].is_some();
         oddities.dropped_params += u64::from(!is_named);
         is_named.then_some(self)

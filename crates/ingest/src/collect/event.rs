@@ -75,6 +75,33 @@ impl<'a> Event<'a> {
         self.params.iter().any(|(key, _)| key == name)
     }
 
+    /// The row of `session_start` or `first_visit` beside this event: its time, visitor and page,
+    /// neither its own params nor its campaign, which the export has on the event only.
+    pub(super) fn derive(&self, name: &'static str, is_key_event: bool) -> Self {
+        const SHARED: [&str; 9] = [
+            "ga_session_id",
+            "ga_session_number",
+            "page_location",
+            "page_referrer",
+            "page_title",
+            "session_engaged",
+            "engaged_session_event",
+            "ignore_referrer",
+            "debug_mode",
+        ];
+        let mut derived = Self {
+            name: Cow::Borrowed(name),
+            traffic: Traffic::default(),
+            commerce: Commerce::default(),
+            ..self.clone()
+        };
+        derived.params.retain(|(key, _)| SHARED.contains(&key.as_ref()));
+        if is_key_event {
+            derived.add("firebase_conversion", Value::Int(1));
+        }
+        derived
+    }
+
     /// The canonical row, members in the order of the export.
     pub(super) fn row(&self, receipt: &Receipt) -> Vec<u8> {
         let mut out = Vec::with_capacity(1024);

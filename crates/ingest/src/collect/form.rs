@@ -17,26 +17,28 @@ const FEW_KEYS: usize = 48;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Form<'a>(pub(super) Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl<'a> Form<'a> {
+impl Form<'_> {
     /// The value of a key.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_ref())
     }
 
     /// These pairs, then those of `other` whose key is not among them.
-    pub(super) fn over(mut self, other: &Self) -> Self {
+    pub(super) fn over<'m>(&'m self, other: &'m Form<'_>) -> Form<'m> {
+        let mut all = Vec::with_capacity(self.0.len() + other.0.len());
+        let borrowed = |(key, value): &'m (Cow<'_, str>, Cow<'_, str>)| {
+            (Cow::Borrowed(key.as_ref()), Cow::Borrowed(value.as_ref()))
+        };
+        all.extend(self.0.iter().map(borrowed));
         if self.0.len() < FEW_KEYS {
-            let own = self.0.len();
-            for pair in &other.0 {
-                if self.0[..own].iter().all(|(name, _)| *name != pair.0) {
-                    self.0.push(pair.clone());
-                }
-            }
-            return self;
+            let rest = other.0.iter().filter(|(name, _)| self.get(name).is_none());
+            all.extend(rest.map(borrowed));
+        } else {
+            let own: HashSet<&str> = self.0.iter().map(|(name, _)| name.as_ref()).collect();
+            let rest = other.0.iter().filter(|(name, _)| !own.contains(name.as_ref()));
+            all.extend(rest.map(borrowed));
         }
-        let own: HashSet<Cow<'a, str>> = self.0.iter().map(|(name, _)| name.clone()).collect();
-        self.0.extend(other.0.iter().filter(|(name, _)| !own.contains(name)).cloned());
-        self
+        Form(all)
     }
 }
 
@@ -145,7 +147,8 @@ mod tests {
         let base = pairs("k5=base&other=base", &mut repeated).unwrap();
         let over = form.over(&base);
         assert_eq!((over.get("k5"), over.get("other")), (Some("5"), Some("base")));
-        let over = pairs("k5=line", &mut 0).unwrap().over(&base);
+        let line = pairs("k5=line", &mut 0).unwrap();
+        let over = line.over(&base);
         assert_eq!((over.get("k5"), over.get("other")), (Some("line"), Some("base")));
         assert_eq!(pairs(&many(1001), &mut 0).unwrap_err().reason, Reason::TooManyParams);
     }

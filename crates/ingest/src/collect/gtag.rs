@@ -114,7 +114,8 @@ impl Hit<'_> {
         })?;
         // Oddities of a refused event are not counted: it is told about as refused.
         let mut odd = *oddities;
-        let form = form::pairs(line, &mut odd.repeated_keys)?.over(query);
+        let own = form::pairs(line, &mut odd.repeated_keys)?;
+        let form = own.over(query);
         let event = self.event(&form, &mut odd)?;
         let rows = self.rows(&form, event)?;
         *oddities = odd;
@@ -368,7 +369,7 @@ impl Hit<'_> {
             }
             // A suffix of up to 14 characters: longer than the limit is harmless here.
             let event_id = event_id.as_ref().map(|id| format!("{id}/{name}"));
-            let mut derived = derive(&event, name, flag == "2");
+            let mut derived = event.derive(name, flag == "2");
             if let Some(id) = &event_id {
                 derived.set_event_id(id);
             }
@@ -382,33 +383,6 @@ impl Hit<'_> {
         rows.push(Accepted { line, index: self.index, event_id, derived: false });
         Ok(rows)
     }
-}
-
-/// The row of `session_start` or `first_visit`: time, visitor and page of the hit, neither its own
-/// params nor its campaign, which the export has on the hit only.
-fn derive<'a>(event: &Event<'a>, name: &'static str, is_key_event: bool) -> Event<'a> {
-    const SHARED: [&str; 9] = [
-        "ga_session_id",
-        "ga_session_number",
-        "page_location",
-        "page_referrer",
-        "page_title",
-        "session_engaged",
-        "engaged_session_event",
-        "ignore_referrer",
-        "debug_mode",
-    ];
-    let mut derived = Event {
-        name: Cow::Borrowed(name),
-        traffic: Traffic::default(),
-        commerce: Commerce::default(),
-        ..event.clone()
-    };
-    derived.params.retain(|(key, _)| SHARED.contains(&key.as_ref()));
-    if is_key_event {
-        derived.add("firebase_conversion", Value::Int(1));
-    }
-    derived
 }
 
 fn is_promotion(event_name: &str) -> bool {

@@ -32,6 +32,7 @@ mod params;
 mod reason;
 mod rows;
 mod validate;
+mod visitor;
 
 use arrow::array::RecordBatch;
 

@@ -200,6 +200,22 @@ fn has_reserved_prefix(name: &str) -> bool {
     RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// Why GA4 refuses a param's name.
+pub(super) fn param_problem(name: &str, limits: &Limits) -> Option<String> {
+    if is_reserved_param(name) {
+        return Some("is reserved".to_owned());
+    }
+    name_problem(name, limits.param_name_chars)
+}
+
+/// Why GA4 refuses a user property's name.
+pub(super) fn property_problem(name: &str, limits: &Limits) -> Option<String> {
+    if is_reserved_property(name) {
+        return Some("is reserved".to_owned());
+    }
+    name_problem(name, limits.user_property_name_chars)
+}
+
 /// Why an event id cannot be one.
 pub(super) fn event_id_problem(id: &str, limits: &Limits) -> Option<String> {
     if id.trim().is_empty() {

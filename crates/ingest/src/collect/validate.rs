@@ -2,9 +2,10 @@
 
 use super::json::{Json, Object};
 use super::limits::Limits;
-use super::measurement::{self, client_id, events, is_strict, user_id};
+use super::measurement::{self, events, is_strict};
 use super::outcome::{Oddities, Receipt, Refusal};
 use super::params::{self, Value};
+use super::visitor::{client_id, user_id};
 use super::{Reason, clock};
 
 /// Google's codes of what is wrong.
@@ -156,7 +157,7 @@ impl Judge<'_> {
         for (name, json) in given.0.iter().take(most) {
             let path = format!("user_properties.{}", params::head(name));
             let is_reserved = params::is_reserved_property(name);
-            self.name(&path, measurement::property_problem(name, self.limits), is_reserved);
+            self.name(&path, params::property_problem(name, self.limits), is_reserved);
             let Json::Object(inner) = json else {
                 self.say(ValueInvalid, &path, "must be an object with a `value`");
                 continue;
@@ -226,7 +227,7 @@ impl Judge<'_> {
             return;
         }
         let is_reserved = params::is_reserved_param(name);
-        self.name(path, measurement::param_problem(name, self.limits), is_reserved);
+        self.name(path, params::param_problem(name, self.limits), is_reserved);
         self.value(path, json, self.limits.value_chars(name));
         let digits = |value: &Value<'_>| {
             matches!(Value::of_digits(value.clone().into_text()), Value::Int(_))

@@ -15,7 +15,7 @@ use tempfile::tempdir;
 use super::{file, lines, read, tolerant};
 
 /// A row of the current shape with a value in every leaf.
-fn full_row() -> String {
+pub(crate) fn full_row() -> String {
     fn value(data_type: &DataType, name: &str) -> String {
         match data_type {
             DataType::Int64 => "\"7\"".to_owned(),

@@ -1,6 +1,7 @@
 //! One integration binary: the public API on real and synthetic files.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod collect;
 mod damage;
 mod errors;
 mod finding;

@@ -7,7 +7,7 @@ use clicktrail_ingest::{ExportFile, ReadOptions, discover, schema};
 
 use super::{lines, only, read};
 
-fn sample() -> Option<PathBuf> {
+pub(crate) fn sample() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/ga4_sample");
     if !folder.is_dir() {
         eprintln!("skipped: {} is absent", folder.display());
