@@ -18,6 +18,9 @@ use crate::recent::Recent;
 use crate::server::Parts;
 use crate::settings::Settings;
 
+/// Large bodies parsed at one time: with more, each would only take longer and hold its memory.
+const WORKERS: usize = 8;
+
 /// One server's state.
 pub(crate) struct App {
     pub(crate) settings: Settings,
@@ -32,6 +35,8 @@ pub(crate) struct App {
     pub(crate) memory: Arc<Memory>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) queries: Arc<Semaphore>,
+    /// Large bodies that are parsed at one time.
+    pub(crate) workers: Arc<Semaphore>,
     started: i64,
     requests: AtomicU64,
 }
@@ -68,6 +73,7 @@ impl App {
             recent: Recent::new(settings.bounds.recent_ids),
             producers: Producers::new(producers),
             queries: Arc::new(Semaphore::new(settings.bounds.queries)),
+            workers: Arc::new(Semaphore::new(WORKERS)),
             started: clock.now_micros(),
             requests: AtomicU64::new(0),
             settings,

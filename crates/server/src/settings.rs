@@ -169,8 +169,7 @@ pub struct Rates {
     pub secret: Rate,
     /// For each public write key.
     pub write_key: Rate,
-    /// For each IP prefix (IPv4 /24, IPv6 /56) that comes without a secret; a refused secret counts
-    /// as one event.
+    /// For each IP prefix (IPv4 /24, IPv6 /56) that comes without a secret.
     pub prefix: Rate,
     /// Bytes of refused events that are kept, for all senders together. Beyond it their reasons are
     /// kept, not their bytes.

@@ -19,6 +19,9 @@ use crate::problem::{Fault, Problem};
 const MEASUREMENT_PROTOCOL: &str = "/mp/collect";
 const GTAG: &str = "/g/collect";
 
+/// Lines of a gtag request. gtag.js sends some 25; from 100 on they are refused one by one.
+const GTAG_LINES_MAX: usize = 1_000;
+
 /// Pages send with `sendBeacon`, which says `text/plain`.
 const JSON_TYPES: &[&str] = &["application/json", "text/plain"];
 
@@ -50,7 +53,7 @@ pub(super) async fn validate(State(app): Shared, request: Request) -> Result<Res
     let (receipt, limits) = (arrival.receipt.clone(), Arc::clone(&app.limits));
     let judge =
         move || Ok(collect::validate_measurement_protocol(&query, &content, &receipt, &limits));
-    let messages = body::off_thread(arrival.body.len(), judge).await?;
+    let messages = body::off_thread(&app.workers, arrival.body.len(), judge).await?;
     let text = json!({ "validationMessages": messages }).to_string();
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }
@@ -79,6 +82,7 @@ async fn hit(app: &Arc<App>, request: Request, key: Option<&str>) -> Result<Stat
     }
     let route = Route { path: GTAG, types: &[], most: app.settings.bounds.gtag_bytes };
     let arrival = arrive(app, request, key, route).await?;
+    arrival.check_lines(GTAG_LINES_MAX)?;
     let mut parsed = arrival.parse(app, collect::gtag).await?;
     arrival.store(app, route.path, &mut parsed, None).await?;
     match &parsed.malformed {

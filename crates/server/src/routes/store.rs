@@ -24,6 +24,9 @@ use crate::query;
 use crate::rate::Sender;
 use crate::recent;
 
+/// Refused events that an answer lists: all of them, unless somebody sends tens of thousands.
+const LISTED_MAX: usize = 10_000;
+
 /// A route that takes events.
 #[derive(Clone, Copy)]
 pub(super) struct Route {
@@ -69,7 +72,11 @@ pub(super) async fn arrive(
     let (parts, content) = request.into_parts();
     let headers = parts.headers;
     let raw_query = parts.uri.query().unwrap_or_default();
-    let writer = admit(app, &headers, raw_query, path_key, parts.extensions.get())?;
+    let Some(Peer(peer)) = parts.extensions.get() else {
+        return Err(Problem::new(Fault::Internal, "the connection has no address"));
+    };
+    let prefix = app.rules.prefix(&headers, *peer);
+    let writer = app.rules.writer(&headers, raw_query, path_key, prefix)?;
     // A sender without tokens is told before it has sent its body.
     charge(app, &writer.senders, 0)?;
     check_type(&headers, route.types)?;
@@ -77,7 +84,8 @@ pub(super) async fn arrive(
     let body = if parts.method == hyper::Method::GET {
         Vec::new()
     } else {
-        body::read(&headers, content, route.most, &app.settings.bounds, &mut lease).await?
+        body::read(&headers, content, route.most, &app.settings.bounds, &app.workers, &mut lease)
+            .await?
     };
     let query = query::without_secrets(raw_query).into_owned();
     let id = query::value(&query, "measurement_id").or_else(|| query::value(&query, "tid"));
@@ -94,24 +102,6 @@ pub(super) async fn arrive(
         idempotency_key: text(&headers, &HeaderName::from_static(IDEMPOTENCY_KEY))?,
     };
     Ok(Arrival { headers, query, body: body.into(), receipt, writer, _lease: lease })
-}
-
-/// Finds out who writes. A refused secret costs a token of its network, so that guessing is slow.
-fn admit(
-    app: &App,
-    headers: &HeaderMap,
-    query: &str,
-    path_key: Option<&str>,
-    peer: Option<&Peer>,
-) -> Result<Writer, Problem> {
-    let Some(Peer(peer)) = peer else {
-        return Err(Problem::new(Fault::Internal, "the connection has no address"));
-    };
-    let prefix = app.rules.prefix(headers, *peer);
-    app.rules.writer(headers, query, path_key, prefix).or_else(|problem| {
-        charge(app, &[Sender::Prefix(prefix)], 1)?;
-        Err(problem)
-    })
 }
 
 /// Takes tokens.
@@ -147,6 +137,18 @@ pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Stri
 }
 
 impl Arrival {
+    /// Refuses a body with more lines than `most`: each of them would be answered on its own.
+    ///
+    /// # Errors
+    /// [`Fault::TooLarge`].
+    pub(super) fn check_lines(&self, most: usize) -> Result<(), Problem> {
+        let lines = self.body.split(|byte| *byte == b'\n');
+        if lines.filter(|line| !line.trim_ascii().is_empty()).nth(most).is_none() {
+            return Ok(());
+        }
+        Err(Problem::new(Fault::TooLarge, format!("the body has more than {most} lines")))
+    }
+
     /// Parses the body on a thread where it holds nobody up.
     pub(super) async fn parse(
         &self,
@@ -155,8 +157,8 @@ impl Arrival {
     ) -> Result<Parsed, Problem> {
         let (query, content) = (self.query.clone(), self.body.clone());
         let (receipt, limits) = (self.receipt.clone(), Arc::clone(&app.limits));
-        body::off_thread(content.len(), move || Ok(parse(&query, &content, &receipt, &limits)))
-            .await
+        let work = move || Ok(parse(&query, &content, &receipt, &limits));
+        body::off_thread(&app.workers, self.body.len(), work).await
     }
 
     /// Puts events and refused events into the log and waits until they are on disk.
@@ -276,7 +278,7 @@ pub(super) fn malformed(whole: &Rejected) -> Problem {
 /// Refused events, for their sender.
 pub(super) fn listed(rejected: &[Rejected]) -> Value {
     let one = |one: &Rejected| json!({ "i": one.index, "reason": one.reason.code(), "detail": one.detail });
-    rejected.iter().map(one).collect()
+    rejected.iter().take(LISTED_MAX).map(one).collect()
 }
 
 /// A request of which every event was refused.
