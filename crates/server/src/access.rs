@@ -218,15 +218,17 @@ impl Rules {
         self.allowed(&origin).then_some(value)
     }
 
-    /// Lets an allowed page read the answer; adds nothing for others.
-    pub(crate) fn allow_origin(&self, request: &HeaderMap, answer: &mut HeaderMap) {
-        answer.append(VARY, HeaderValue::from_static("Origin"));
+    /// What lets an allowed page read an answer; for other pages nothing but `Vary`.
+    pub(crate) fn allow_origin(&self, request: &HeaderMap) -> HeaderMap {
+        let mut answer = HeaderMap::new();
+        answer.insert(VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = self.cors_origin(request) {
             answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             if self.allow_credentials {
                 answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             }
         }
+        answer
     }
 
     /// Answers a browser that asks before it sends.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use clicktrail_ingest::collect::Limits;
 use tokio::sync::Semaphore;
 
 use crate::access::Rules;
@@ -10,12 +11,15 @@ use crate::body::Memory;
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::log::Log;
-use crate::metrics::{Metrics, Queue, Reading};
+use crate::metrics::{Metrics, Reading};
 use crate::producer::Producers;
 use crate::rate::Buckets;
 use crate::recent::Recent;
 use crate::server::Parts;
 use crate::settings::Settings;
+
+/// Large bodies parsed at one time: with more, each would only take longer and hold its memory.
+const WORKERS: usize = 8;
 
 /// One server's state.
 pub(crate) struct App {
@@ -29,8 +33,10 @@ pub(crate) struct App {
     pub(crate) producers: Producers,
     pub(crate) metrics: Metrics,
     pub(crate) memory: Arc<Memory>,
-    pub(crate) queue: Queue,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) queries: Arc<Semaphore>,
+    /// Large bodies that are parsed at one time.
+    pub(crate) workers: Arc<Semaphore>,
     started: i64,
     requests: AtomicU64,
 }
@@ -43,28 +49,23 @@ impl App {
     ) -> Self {
         let Parts { log, live, clock, producers } = parts;
         let memory = Arc::new(Memory::new(settings.bounds.bodies_bytes));
-        let queue = Queue::default();
         let metrics = Metrics::new({
             let (log, live) = (Arc::clone(&log), Arc::clone(&live));
-            let (memory, queue) = (Arc::clone(&memory), queue.clone());
-            move || {
-                let (figures, status) = (log.figures(), live.status());
-                Reading {
-                    connections: open(),
-                    bodies_bytes: memory.held(),
-                    queue_bytes: queue.bytes(),
-                    syncs: figures.syncs,
-                    sync_seconds: figures.sync_seconds,
-                    ready: status.ready,
-                    durable_seq: status.durable_seq,
-                    applied_seq: status.applied_seq,
-                    lag_seconds: status.lag_seconds,
-                    events: status.events,
-                    duplicates: status.duplicates,
-                    late: status.late,
-                    live_batch_mismatch: status.live_batch_mismatch,
-                }
+            let memory = Arc::clone(&memory);
+            move || Reading {
+                connections: open(),
+                bodies_bytes: memory.held(),
+                log: log.figures(),
+                live: live.status(),
             }
+        });
+        let bounds = &settings.bounds;
+        let limits = Arc::new(Limits {
+            rows: bounds.rows,
+            rows_bytes: bounds.rows_bytes,
+            body_bytes: bounds.measurement_protocol_bytes.max(bounds.gtag_bytes),
+            query_bytes: bounds.head_bytes,
+            ..Limits::default()
         });
         Self {
             rules: Rules::new(&settings),
@@ -72,6 +73,7 @@ impl App {
             recent: Recent::new(settings.bounds.recent_ids),
             producers: Producers::new(producers),
             queries: Arc::new(Semaphore::new(settings.bounds.queries)),
+            workers: Arc::new(Semaphore::new(WORKERS)),
             started: clock.now_micros(),
             requests: AtomicU64::new(0),
             settings,
@@ -80,7 +82,7 @@ impl App {
             clock,
             metrics,
             memory,
-            queue,
+            limits,
         }
     }
 

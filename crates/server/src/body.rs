@@ -9,6 +9,7 @@ use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::problem::{Fault, Problem};
@@ -16,6 +17,9 @@ use crate::settings::Bounds;
 
 /// Compressed bodies may grow to this size whatever their ratio: a few hundred equal rows are no bomb.
 const EXPANSION_FREE_BYTES: usize = 64 << 10;
+
+/// A body is in memory as it came, as parsed events, and as lines for the log.
+const COPIES: usize = 3;
 
 /// Time given to a client who sends too much, so that it reads the answer before the connection closes.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -102,6 +106,7 @@ pub(crate) async fn read(
     body: Body,
     most: usize,
     bounds: &Bounds,
+    workers: &Arc<Semaphore>,
     lease: &mut Lease,
 ) -> Result<Vec<u8>, Problem> {
     let packing = packing(headers)?;
@@ -114,16 +119,20 @@ pub(crate) async fn read(
     if declared.is_some_and(|length| length > most as u64) {
         return Err(too_large(body, most).await);
     }
-    let bytes = receive(body, most, bounds, lease).await?;
+    // Taken before the first byte: who is let in is not turned away half-way for want of memory.
+    let declared = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    lease.grow(declared * COPIES)?;
+    let bytes = receive(body, most, declared, bounds, lease).await?;
     match packing {
         Packing::Plain => Ok(bytes),
-        Packing::Gzip => unpack(bytes, most, bounds.expansion, lease).await,
+        Packing::Gzip => unpack(bytes, most, bounds.expansion, workers, lease).await,
     }
 }
 
 async fn receive(
     mut body: Body,
     most: usize,
+    declared: usize,
     bounds: &Bounds,
     lease: &mut Lease,
 ) -> Result<Vec<u8>, Problem> {
@@ -148,7 +157,9 @@ async fn receive(
             if bytes.len() + data.len() > most {
                 return Err(too_large(body, most).await);
             }
-            lease.grow(data.len())?;
+            if bytes.len() + data.len() > declared {
+                lease.grow(data.len() * COPIES)?;
+            }
             bytes.extend_from_slice(&data);
         }
     }
@@ -175,12 +186,13 @@ async fn unpack(
     packed: Vec<u8>,
     most: usize,
     expansion: usize,
+    workers: &Arc<Semaphore>,
     lease: &mut Lease,
 ) -> Result<Vec<u8>, Problem> {
     let by_ratio = packed.len().saturating_mul(expansion).max(EXPANSION_FREE_BYTES);
     // What it expands to is not known before, so the most it could is taken.
-    lease.grow(by_ratio.min(most))?;
-    off_thread(packed.len(), move || inflate(&packed, most, by_ratio)).await
+    lease.grow(by_ratio.min(most) * COPIES)?;
+    off_thread(workers, packed.len(), move || inflate(&packed, most, by_ratio)).await
 }
 
 fn inflate(packed: &[u8], most: usize, by_ratio: usize) -> Result<Vec<u8>, Problem> {
@@ -207,12 +219,20 @@ const INLINE_BYTES: usize = 32 << 10;
 
 /// Does work that grows with the size of a body where it does not hold up other requests.
 pub(crate) async fn off_thread<T: Send + 'static>(
+    workers: &Arc<Semaphore>,
     bytes: usize,
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     if bytes <= INLINE_BYTES {
         return work();
     }
+    let Ok(turn) = Arc::clone(workers).acquire_owned().await else {
+        return Err(Problem::new(Fault::Internal, "the workers are gone"));
+    };
+    let work = move || {
+        let _turn = turn;
+        work()
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(_) => Err(Problem::new(Fault::Internal, "a worker failed")),

@@ -40,7 +40,7 @@ pub use self::error::{Kind, Result, ServerError};
 pub use self::live::{
     Ask, Column, Live, LiveStatus, QueryAnswer, QueryFailure, QueryFailureKind, QueryRequest,
 };
-pub use self::log::{AppendError, Batch, Busy, Done, Lines, Log, LogFigures};
+pub use self::log::{Batch, Lines, Log, LogFigures};
 pub use self::producer::{PRODUCERS_MAX, ProducerMark};
 pub use self::secret::{ACTIVE_SECRETS, SECRET_CHARS_MIN, SecretHash};
 pub use self::server::{Parts, Server, serve};

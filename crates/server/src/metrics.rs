@@ -1,15 +1,21 @@
 //! Counters and gauges in the text format that Prometheus reads.
 
 use std::fmt;
-use std::sync::Arc;
 
+use clicktrail_eventlog::SYNC_BOUNDS;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet, text,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::live::LiveStatus;
+use crate::log::LogFigures;
 
 /// Content type of what [`Metrics::text`] gives.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,21 +42,12 @@ struct Reason {
 }
 
 /// What is asked at each scrape.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Reading {
     pub(crate) connections: usize,
     pub(crate) bodies_bytes: usize,
-    pub(crate) queue_bytes: usize,
-    pub(crate) syncs: u64,
-    pub(crate) sync_seconds: f64,
-    pub(crate) ready: bool,
-    pub(crate) durable_seq: u64,
-    pub(crate) applied_seq: u64,
-    pub(crate) lag_seconds: f64,
-    pub(crate) events: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) late: u64,
-    pub(crate) live_batch_mismatch: u64,
+    pub(crate) log: LogFigures,
+    pub(crate) live: LiveStatus,
 }
 
 struct Scrape(Box<dyn Fn() -> Reading + Send + Sync>);
@@ -69,37 +66,43 @@ impl Collector for Scrape {
         let gauges = [
             ("connections", "open connections", size(read.connections)),
             ("bodies_bytes", "bytes of request bodies in memory", size(read.bodies_bytes)),
-            ("queue_bytes", "bytes on their way to disk", size(read.queue_bytes)),
-            ("ready", "1 when the tables answer queries", i64::from(read.ready)),
-            ("durable_seq", "highest sequence number on disk", count(read.durable_seq)),
-            ("applied_seq", "highest sequence number in the tables", count(read.applied_seq)),
-            ("table_events", "events in the tables", count(read.events)),
-            ("table_duplicates", "copies that the tables recognised", count(read.duplicates)),
-            ("table_late_events", "events that came out of order", count(read.late)),
+            ("queue_bytes", "bytes on their way to disk", size(read.log.queued_bytes)),
+            ("ready", "1 when the tables answer queries", i64::from(read.live.ready)),
+            ("durable_seq", "highest sequence number on disk", count(read.log.durable_seq)),
+            ("applied_seq", "highest sequence number in the tables", count(read.live.applied_seq)),
+            ("table_events", "events in the tables", count(read.live.events)),
+            ("table_duplicates", "copies that the tables recognised", count(read.live.duplicates)),
+            ("table_late_events", "events that came out of order", count(read.live.late)),
             (
                 "live_batch_mismatch",
                 "differences between live tables and a batch run; must be 0",
-                count(read.live_batch_mismatch),
+                count(read.live.live_batch_mismatch),
             ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        let lag = ConstGauge::new(read.lag_seconds);
+        let lag = ConstGauge::new(read.live.lag_seconds);
         let help = "age of the oldest durable event that the tables lack, seconds";
         lag.encode(encoder.encode_descriptor("lag_seconds", help, None, lag.metric_type())?)?;
-        let syncs = ConstCounter::new(read.syncs);
-        let help = "groups synced to disk";
-        syncs.encode(encoder.encode_descriptor("fsyncs", help, None, syncs.metric_type())?)?;
-        let seconds = ConstCounter::new(read.sync_seconds);
-        let help = "time spent in syncing, seconds";
-        seconds.encode(encoder.encode_descriptor(
-            "fsync_seconds",
-            help,
+        let syncs = read.log.counters;
+        let mut buckets: Vec<(f64, u64)> = SYNC_BOUNDS
+            .map(|bound| bound.as_secs_f64())
+            .into_iter()
+            .chain([f64::MAX])
+            .zip(syncs.sync_classes)
+            .collect();
+        buckets.retain(|(bound, _)| bound.is_finite());
+        let help = "time of a sync to disk, seconds";
+        let mut metric =
+            encoder.encode_descriptor("fsync_seconds", help, None, MetricType::Histogram)?;
+        metric.encode_histogram::<NoLabelSet>(
+            syncs.sync_total.as_secs_f64(),
+            syncs.syncs,
+            &buckets,
             None,
-            seconds.metric_type(),
-        )?)
+        )
     }
 }
 
@@ -110,6 +113,7 @@ pub(crate) struct Metrics {
     accepted: Family<Route, Counter>,
     duplicate: Family<Route, Counter>,
     rejected: Family<Reason, Counter>,
+    cut_dead_letters: Counter,
     ack: Histogram,
 }
 
@@ -124,10 +128,13 @@ impl Metrics {
         registry.register("events_duplicate", "events whose id came lately", duplicate.clone());
         let rejected = Family::default();
         registry.register("events_rejected", "events refused, by reason", rejected.clone());
+        let cut_dead_letters = Counter::default();
+        let help = "requests whose refused events were kept without their bytes";
+        registry.register("dead_letters_cut", help, cut_dead_letters.clone());
         let ack = Histogram::new(ACK_BUCKETS);
         registry.register("ack_seconds", "from parsed to on disk, seconds", ack.clone());
         registry.register_collector(Box::new(Scrape(Box::new(read))));
-        Self { registry, requests, accepted, duplicate, rejected, ack }
+        Self { registry, requests, accepted, duplicate, rejected, cut_dead_letters, ack }
     }
 
     pub(crate) fn request(&self, route: &str, code: u16) {
@@ -146,6 +153,10 @@ impl Metrics {
         self.ack.observe(seconds);
     }
 
+    pub(crate) fn cut_dead_letters(&self) {
+        self.cut_dead_letters.inc();
+    }
+
     pub(crate) fn rejected(&self, reason: &'static str) {
         self.rejected.get_or_create(&Reason { reason }).inc();
     }
@@ -156,33 +167,5 @@ impl Metrics {
         // Writing to a string can't fail, and the names are ours.
         let _ = text::encode(&mut out, &self.registry);
         out
-    }
-}
-
-/// A share of [`Reading`] that can be counted from any thread.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Queue(Arc<std::sync::atomic::AtomicUsize>);
-
-impl Queue {
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.load(std::sync::atomic::Ordering::Acquire)
-    }
-
-    /// Counts bytes until the result is dropped.
-    pub(crate) fn enter(&self, bytes: usize) -> Queued {
-        self.0.fetch_add(bytes, std::sync::atomic::Ordering::AcqRel);
-        Queued { queue: self.clone(), bytes }
-    }
-}
-
-/// Bytes that are counted as queued.
-pub(crate) struct Queued {
-    queue: Queue,
-    bytes: usize,
-}
-
-impl Drop for Queued {
-    fn drop(&mut self) {
-        self.queue.0.fetch_sub(self.bytes, std::sync::atomic::Ordering::AcqRel);
     }
 }

@@ -210,16 +210,21 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     hint: Option<Cow<'static, str>>,
     retry_after: Option<u32>,
+    logged: &'static str,
     more: Map<String, Value>,
 }
 
 impl Problem {
-    /// `detail` must hold nothing of a secret or an event: it is answered and logged.
+    /// `detail` is for the client. The log gets it only where it is a text of this program, as anything
+    /// else may hold a value of an event.
     pub(crate) fn new(fault: Fault, detail: impl Into<Cow<'static, str>>) -> Self {
+        let detail = detail.into();
+        let logged = if let Cow::Borrowed(text) = detail { text } else { fault.title() };
         Self {
             fault,
+            logged,
             code: fault.code().into(),
-            detail: detail.into(),
+            detail,
             hint: fault.hint().map(Cow::Borrowed),
             retry_after: fault.retry_after(),
             more: Map::new(),
@@ -229,6 +234,12 @@ impl Problem {
     /// Says what to do next.
     pub(crate) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says what the log gets.
+    pub(crate) fn logged(mut self, text: &'static str) -> Self {
+        self.logged = text;
         self
     }
 
@@ -263,7 +274,7 @@ impl From<QueryFailure> for Problem {
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub(crate) code: Cow<'static, str>,
-    pub(crate) detail: Cow<'static, str>,
+    pub(crate) detail: &'static str,
 }
 
 impl IntoResponse for Problem {
@@ -300,7 +311,7 @@ impl IntoResponse for Problem {
             // What is left of the request would be taken for the next one.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        answer.extensions_mut().insert(Told { code: self.code, detail: self.detail });
+        answer.extensions_mut().insert(Told { code: self.code, detail: self.logged });
         answer
     }
 }

@@ -46,6 +46,8 @@ pub(crate) enum Sender {
     WriteKey(usize),
     /// A network.
     Prefix(Prefix),
+    /// Bytes of dead letters, whoever sends them.
+    DeadLetters,
 }
 
 struct Bucket {
@@ -100,6 +102,7 @@ impl Buckets {
             Sender::Open | Sender::Secret(_) => self.rates.secret,
             Sender::WriteKey(_) => self.rates.write_key,
             Sender::Prefix(_) => self.rates.prefix,
+            Sender::DeadLetters => self.rates.dead_letter_bytes,
         }
     }
 }
@@ -110,7 +113,7 @@ mod tests {
 
     fn buckets() -> Buckets {
         let rate = Rate { per_second: 10.0, burst: 20.0 };
-        Buckets::new(Rates { secret: rate, write_key: rate, prefix: rate })
+        Buckets::new(Rates { secret: rate, write_key: rate, prefix: rate, dead_letter_bytes: rate })
     }
 
     #[test]

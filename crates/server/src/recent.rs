@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 /// The first half of a hash: a false match among a million ids has a chance below 1e-26.
-type Id = [u8; 16];
+pub(crate) type Id = [u8; 16];
 
 /// The ids that came lately.
 pub(crate) struct Recent {

@@ -1,6 +1,6 @@
 //! What a server is told to do. Every default stands here, once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -169,9 +169,11 @@ pub struct Rates {
     pub secret: Rate,
     /// For each public write key.
     pub write_key: Rate,
-    /// For each IP prefix (IPv4 /24, IPv6 /56) that comes without a secret; a refused secret counts
-    /// as one event.
+    /// For each IP prefix (IPv4 /24, IPv6 /56) that comes without a secret.
     pub prefix: Rate,
+    /// Bytes of refused events that are kept, for all senders together. Beyond it their reasons are
+    /// kept, not their bytes.
+    pub dead_letter_bytes: Rate,
 }
 
 impl Default for Rates {
@@ -180,6 +182,7 @@ impl Default for Rates {
             secret: Rate { per_second: 200_000.0, burst: 400_000.0 },
             write_key: Rate { per_second: 20_000.0, burst: 40_000.0 },
             prefix: Rate { per_second: 200.0, burst: 2_000.0 },
+            dead_letter_bytes: Rate { per_second: 1_000_000.0, burst: 64_000_000.0 },
         }
     }
 }
@@ -228,6 +231,7 @@ impl Settings {
     fn check_paths(&self) -> Result<()> {
         let taken =
             ["/mp/", "/debug/", "/g/", "/v1/", "/api/", "/healthz", "/readyz", "/metrics", "/_/"];
+        let mut seen = BTreeSet::new();
         for path in &self.alias_paths {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
             if path.len() < 2 || !path.starts_with('/') || !path.bytes().all(plain) {
@@ -236,7 +240,7 @@ impl Settings {
                     "start it with a slash; letters, digits, and - _ . / may follow",
                 );
             }
-            if taken.iter().any(|taken| path.starts_with(taken)) {
+            if !seen.insert(path) || taken.iter().any(|taken| path.starts_with(taken)) {
                 return setting(format!("alias path `{path}` is taken"), "choose another one");
             }
         }
@@ -263,7 +267,8 @@ impl Settings {
         if bounds.head_bytes < 4_096 {
             return setting("`head_bytes` is below 4096", "browsers send heads of up to 16 kB");
         }
-        let rates = [self.rates.secret, self.rates.write_key, self.rates.prefix];
+        let Rates { secret, write_key, prefix, dead_letter_bytes } = self.rates;
+        let rates = [secret, write_key, prefix, dead_letter_bytes];
         let usable = |number: f64| number.is_finite() && number > 0.0;
         if !rates.iter().all(|rate| usable(rate.per_second) && usable(rate.burst)) {
             return setting("a rate is not above 0", "set events per second and a burst");

@@ -39,7 +39,7 @@ pub struct BatchReceipt {
 /// An event that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedEvent {
-    /// Its line in the batch, from 0.
+    /// Its place in the batch, from 0; empty lines have none.
     #[serde(rename = "i")]
     pub index: u64,
     /// Why, as a stable word.

@@ -12,9 +12,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use crate::app::App;
 use crate::live::{Ask, QueryAnswer, QueryRequest};
-use crate::net::Peer;
 use crate::problem::{Fault, Problem};
-use crate::rate::Sender;
 use crate::{body, query as query_string};
 
 /// Longest name of a table.
@@ -30,14 +28,14 @@ struct QueryBody {
 
 /// How far the tables are.
 pub(crate) async fn status(State(app): Shared, request: Request) -> Result<Response, Problem> {
-    admit(&app, &request)?;
+    app.rules.reader(request.headers())?;
     let status = app.live.status();
     Ok(envelope(json!(status), json!({ "version": env!("CARGO_PKG_VERSION") })))
 }
 
 /// The rows of a query.
 pub(crate) async fn query(State(app): Shared, request: Request) -> Result<Response, Problem> {
-    admit(&app, &request)?;
+    app.rules.reader(request.headers())?;
     let (parts, content) = request.into_parts();
     // A page of another site can send this type only after asking, and is told no then.
     if !is_json(&parts.headers) {
@@ -45,7 +43,9 @@ pub(crate) async fn query(State(app): Shared, request: Request) -> Result<Respon
     }
     let bounds = &app.settings.bounds;
     let mut lease = app.memory.lease();
-    let bytes = body::read(&parts.headers, content, bounds.query_bytes, bounds, &mut lease).await?;
+    let bytes =
+        body::read(&parts.headers, content, bounds.query_bytes, bounds, &app.workers, &mut lease)
+            .await?;
     let asked: QueryBody = serde_json::from_slice(&bytes).map_err(|error| {
         Problem::new(Fault::Malformed, format!("the body is not a query: {error}")).hint(
             "send {\"sql\": \"select …\", \"min_seq\": 1, \"limit\": 100}; only sql is needed",
@@ -60,7 +60,7 @@ pub(crate) async fn table(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    admit(&app, &request)?;
+    app.rules.reader(request.headers())?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if name.len() > TABLE_NAME_CHARS || !name.bytes().all(plain) {
         return Err(Problem::new(
@@ -71,18 +71,6 @@ pub(crate) async fn table(
     let min_seq = number(request.uri(), "min_seq")?;
     let limit = number(request.uri(), "limit")?;
     rows(&app, Ask::Table(name), min_seq, limit).await
-}
-
-/// Refuses who may not read. A wrong secret costs a token, so that guessing is slow.
-fn admit(app: &App, request: &Request) -> Result<(), Problem> {
-    let headers = request.headers();
-    app.rules.reader(headers).inspect_err(|_| {
-        if let Some(Peer(peer)) = request.extensions().get() {
-            let prefix = Sender::Prefix(app.rules.prefix(headers, *peer));
-            // It is refused anyway.
-            let _ = app.buckets.take(&[prefix], 1, app.clock.seconds());
-        }
-    })
 }
 
 async fn rows(

@@ -30,7 +30,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let status = answer.status();
     app.metrics.request(route, status.as_u16());
     let told = answer.extensions_mut().remove::<Told>();
-    let (code, detail) = told.as_ref().map_or(("", ""), |told| (&*told.code, &*told.detail));
+    let (code, detail) = told.as_ref().map_or(("", ""), |told| (&*told.code, told.detail));
     let milliseconds = (app.clock.seconds() - start) * 1_000.0;
     // Neither query string nor address: one may hold a secret, the other is a person's.
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
