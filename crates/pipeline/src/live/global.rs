@@ -11,7 +11,7 @@ use clicktrail_engine::datafusion::{Embedded, Prepared, Session, Slot};
 
 use super::keyed_rows::nullable;
 use super::layout::{Global, Layout};
-use super::rows::{arrow_fault, fault, joined, shaped};
+use super::rows::{arrow_fault, joined, shaped};
 use crate::error::Result;
 
 /// A model over all rows that needs their distinct values only.

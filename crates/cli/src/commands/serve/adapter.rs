@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Error;
-use clicktrail_eventlog::{Appender, Entry, Kind, LogError};
+use clicktrail_eventlog::{Appender, Busy, Done, Entry, Kind, LogError};
 use clicktrail_pipeline::{Clock, Envelope, Inlet, Live, PipelineError, QueryResult};
 use clicktrail_server::{
-    AppendError, Ask, Batch, Busy, Column, Done, LiveStatus, Log, LogFigures, QueryAnswer,
-    QueryFailure, QueryFailureKind, QueryRequest, ServerError,
+    Ask, Batch, Column, LiveStatus, Log, LogFigures, QueryAnswer, QueryFailure, QueryFailureKind,
+    QueryRequest, ServerError,
 };
 use serde_json::Value;
 
@@ -46,7 +46,8 @@ pub(super) fn told(error: ServerError) -> Error {
     }
 }
 
-/// The durable log.
+/// The durable log: one frame for a request, so that its events, its dead letters and the sender's numbering
+/// become durable together.
 pub(super) struct Logged {
     appender: Appender,
 }
@@ -79,19 +80,15 @@ impl Log for Logged {
             received_at: batch.received_at,
             payload: envelope.encode(),
         };
-        let done = Box::new(move |result: Result<u64, clicktrail_eventlog::AppendError>| {
-            done(result.map_err(|error| match error {
-                clicktrail_eventlog::AppendError::Full => AppendError::Full,
-                clicktrail_eventlog::AppendError::Stopped => AppendError::Stopped,
-                _ => AppendError::Failed,
-            }));
-        });
-        self.appender.submit(entry, done).map_err(|_| Busy)
+        self.appender.submit(entry, done)
     }
 
     fn figures(&self) -> LogFigures {
-        let counters = self.appender.counters();
-        LogFigures { syncs: counters.syncs, sync_seconds: counters.sync_total.as_secs_f64() }
+        LogFigures {
+            queued_bytes: self.appender.queued_bytes(),
+            durable_seq: self.appender.durable_seq(),
+            counters: self.appender.counters(),
+        }
     }
 }
 
