@@ -211,6 +211,7 @@ impl Workspace {
         reporter: &dyn Reporter,
     ) -> Result<RunSummary> {
         let _lock = self.warehouse.lock()?;
+        crate::live::drain_log(self, &self.engine()?)?;
         self.run_locked(selected, request, reporter)
     }
 
@@ -242,6 +243,7 @@ impl Workspace {
             results: Mutex::default(),
         };
         let outcome = run.execute(selected);
+        crate::live::keep_restated(self, &run)?;
         let results = run.results.into_inner().unwrap_or_else(PoisonError::into_inner);
         outcome?;
         self.keep_rejects(&feeds, reporter)?;

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::builder::NonEmptyStringValueParser;
 use clicktrail_eventlog::{Log, RealDisk};
-use clicktrail_pipeline::{Clock, FollowSettings, Inlet, Live, Silent, recover};
+use clicktrail_pipeline::{Clock, FollowSettings, Inlet, Live, Silent};
 use clicktrail_server::{Access, PORT_DEFAULT, Parts, ProducerMark, SecretHash, Settings};
 use serde_json::json;
 
@@ -50,6 +51,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
         value_parser = clap::value_parser!(u64).range(1..=86_400))]
     store_every: u64,
+    /// Seconds after which the warehouse's tables are built from what is stored, for other programs
+    #[arg(long, value_name = "SECONDS", default_value_t = 600,
+        value_parser = clap::value_parser!(u64).range(1..))]
+    publish_every: u64,
     /// Which project.
     #[command(flatten)]
     project: ProjectArgs,
@@ -87,7 +92,7 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
     let (mut log, opened) = Log::open(Arc::new(RealDisk), &live.log_dir(), &Default::default())
         .map_err(clicktrail_pipeline::PipelineError::from)?;
     let ticks = Arc::clone(&clock);
-    log.set_clock(Box::new(move || std::time::Duration::from_secs_f64(ticks.seconds())));
+    log.set_clock(Box::new(move || Duration::from_secs_f64(ticks.seconds())));
     if let Some(tail) = &opened.truncated_tail {
         session.note(&format!(
             "the log ended in a frame that was never acknowledged; {} bytes of {} were dropped",
@@ -100,7 +105,8 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
         .frames(live.status().stored_seq + 1)
         .map_err(clicktrail_pipeline::PipelineError::from)?;
     let follow = FollowSettings {
-        store_every: std::time::Duration::from_secs(args.store_every),
+        store_every: Duration::from_secs(args.store_every),
+        publish_every: Duration::from_secs(args.publish_every),
         ..FollowSettings::default()
     };
     let inlet = Inlet::new(Arc::clone(&live), Arc::clone(&clock), follow);
@@ -140,7 +146,7 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
     // Events are taken from here on; tables come when they are built.
     let phase = |text: &str| followed.set_phase(text);
     phase("recovering the log");
-    recover(&live, old)?;
+    live.recover(old)?;
     phase("building");
     live.start(&Silent)?;
     for (model, why) in &live.status().off {

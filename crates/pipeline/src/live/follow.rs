@@ -9,13 +9,18 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use clicktrail_engine::datafusion::Embedded;
 use clicktrail_eventlog::{Frame, LogError};
 use clicktrail_ingest::collect;
 
+use super::dead_letters;
 use super::frame::{self, Parts};
 use super::service::Live;
+use super::stream_table::{self, Stored};
 use crate::clock::Clock;
-use crate::error::{PipelineError, Result};
+use crate::error::Result;
+use crate::report::Silent;
+use crate::warehouse::Warehouse;
 
 /// How frames are followed.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ pub struct FollowSettings {
     pub unstored_events: u64,
     /// They are stored at the latest after this time.
     pub store_every: Duration,
+    /// How often the warehouse's tables are built from what is stored, so that other programs see it.
+    pub publish_every: Duration,
     /// How often some persons are computed anew and compared.
     pub audit_every: Duration,
     /// How many persons an audit looks at.
@@ -41,6 +48,7 @@ impl Default for FollowSettings {
             waiting_bytes: 512 << 20,
             unstored_events: 500_000,
             store_every: Duration::from_secs(60),
+            publish_every: Duration::from_secs(600),
             audit_every: Duration::from_secs(60),
             audit_persons: 50,
         }
@@ -65,6 +73,8 @@ struct Shared {
     settings: FollowSettings,
     waiting: Mutex<Waiting>,
     moved: Condvar,
+    /// Held during a round, and while the tables are loaded anew.
+    turn: Mutex<()>,
 }
 
 /// Frames on their way into the tables.
@@ -76,8 +86,8 @@ pub struct Inlet {
 impl Inlet {
     /// Where frames wait until the tables are ready.
     pub fn new(live: Arc<Live>, clock: Arc<dyn Clock>, settings: FollowSettings) -> Self {
-        let (waiting, moved) = Default::default();
-        Self { shared: Arc::new(Shared { live, clock, settings, waiting, moved }) }
+        let (waiting, moved, turn) = Default::default();
+        Self { shared: Arc::new(Shared { live, clock, settings, waiting, moved, turn }) }
     }
 
     /// Takes frames in, in order; waits while too many wait.
@@ -143,14 +153,13 @@ impl Drop for Follower {
     }
 }
 
-/// Moves the frames that a log still has into the table `events_stream`, before anything else happens.
-///
-/// # Errors
-/// A damaged log, a full disk.
-pub fn recover(
-    live: &Live,
+/// Moves the frames that a log still has into the table `events_stream`.
+pub(super) fn recover_into(
+    warehouse: &Warehouse,
+    engine: &Embedded,
+    clock: &dyn Clock,
     frames: impl Iterator<Item = Result<Frame, LogError>>,
-) -> Result<(), PipelineError> {
+) -> Result<()> {
     /// Events that are decoded together.
     const PART_EVENTS: u64 = 200_000;
     let (mut part, mut events) = (Vec::new(), 0);
@@ -159,11 +168,12 @@ pub fn recover(
         events += u64::from(frame.rows);
         part.push(Arc::new(frame));
         if events >= PART_EVENTS {
-            store_frames(live, &part)?;
+            store_frames(warehouse, engine, clock, &part)?;
             (part, events) = (Vec::new(), 0);
         }
     }
-    store_frames(live, &part)
+    store_frames(warehouse, engine, clock, &part)?;
+    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -200,6 +210,7 @@ impl Shared {
         let leaves = self.live.leaves();
         let mut audited = self.clock.seconds();
         while let Some(round) = self.next() {
+            let turn = lock(&self.turn);
             if let Err(error) = self.apply_round(&round, &leaves) {
                 tracing::error!(code = error.code(), %error, "the live tables stand still");
             }
@@ -211,6 +222,7 @@ impl Shared {
             if stored.send(round).is_err() {
                 return;
             }
+            drop(turn);
             let now = self.clock.seconds();
             if now - audited > self.settings.audit_every.as_secs_f64() {
                 audited = now;
@@ -244,42 +256,92 @@ impl Shared {
     }
 
     fn store(&self, applied: &Receiver<Vec<Arc<Frame>>>, release: &Release) {
-        let (mut frames, mut events): (Vec<Arc<Frame>>, u64) = (Vec::new(), 0);
-        let mut stored = self.clock.seconds();
+        let mut unstored = Unstored::default();
+        let (mut stored, mut published) = (self.clock.seconds(), self.clock.seconds());
         loop {
             let every = self.settings.store_every.as_secs_f64();
             let left = (stored + every - self.clock.seconds()).clamp(0.01, every);
             let ends = match applied.recv_timeout(Duration::from_secs_f64(left)) {
                 Ok(round) => {
-                    events += round.iter().map(|frame| u64::from(frame.rows)).sum::<u64>();
-                    frames.extend(round);
+                    unstored.take(round);
                     false
                 }
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
-            let is_time = self.clock.seconds() - stored >= every
-                || events >= self.settings.unstored_events
-                || ends;
-            if is_time && let Some(last) = frames.last() {
-                let seq = last.seq;
-                match store_frames(&self.live, &frames) {
-                    Ok(()) => {
-                        release(seq);
-                        (frames, events) = (Vec::new(), 0);
-                    }
-                    // The log keeps them; the next try, or the next start, stores them.
-                    Err(error) => {
-                        tracing::error!(code = error.code(), %error, "events were not stored")
-                    }
-                }
-            }
-            if is_time {
-                stored = self.clock.seconds();
+            let is_time = self.clock.seconds() - stored >= every;
+            if is_time || ends || unstored.events >= self.settings.unstored_events {
+                unstored.store(&self.live, release);
             }
             if ends {
                 return;
             }
+            if is_time {
+                stored = self.clock.seconds();
+                if self.live.exports_changed() {
+                    self.load_anew(applied, &mut unstored, release);
+                    published = self.clock.seconds();
+                } else if stored - published >= self.settings.publish_every.as_secs_f64() {
+                    self.publish();
+                    published = self.clock.seconds();
+                }
+            }
+        }
+    }
+
+    /// Builds the warehouse's tables, beside the live ones.
+    fn publish(&self) {
+        if let Err(error) = self.live.build(&Silent) {
+            tracing::error!(code = error.code(), %error, "the tables could not be built");
+        }
+    }
+
+    /// A day was exported, or exported again: rounds wait while the tables are built and loaded with it [2.25].
+    fn load_anew(
+        &self,
+        applied: &Receiver<Vec<Arc<Frame>>>,
+        unstored: &mut Unstored,
+        release: &Release,
+    ) {
+        let _turn = lock(&self.turn);
+        while let Ok(round) = applied.try_recv() {
+            unstored.take(round);
+        }
+        unstored.store(&self.live, release);
+        if !unstored.frames.is_empty() {
+            // Not stored, so not in a build either: try again next time.
+            return;
+        }
+        tracing::info!("the export has changed: the tables are built and loaded anew");
+        if let Err(error) = self.live.start(&Silent) {
+            tracing::error!(code = error.code(), %error, "the changed export could not be built");
+        }
+    }
+}
+
+/// Frames that are in the live tables and in the log only.
+#[derive(Default)]
+struct Unstored {
+    frames: Vec<Arc<Frame>>,
+    events: u64,
+}
+
+impl Unstored {
+    fn take(&mut self, round: Vec<Arc<Frame>>) {
+        self.events += round.iter().map(|frame| u64::from(frame.rows)).sum::<u64>();
+        self.frames.extend(round);
+    }
+
+    fn store(&mut self, live: &Live, release: &Release) {
+        let Some(last) = self.frames.last() else { return };
+        let seq = last.seq;
+        match live.store_frames(&self.frames) {
+            Ok(()) => {
+                release(seq);
+                *self = Self::default();
+            }
+            // The log keeps them; the next try, or the next start, stores them.
+            Err(error) => tracing::error!(code = error.code(), %error, "events were not stored"),
         }
     }
 }
@@ -294,13 +356,18 @@ fn take_apart(frame: &Frame) -> Result<Parts<'_>> {
     })
 }
 
-fn store_frames(live: &Live, frames: &[Arc<Frame>]) -> Result<()> {
-    let Some(last) = frames.last() else { return Ok(()) };
+/// Moves frames into the tables `events_stream` and `events_dead_letter`; gives the last of them.
+pub(super) fn store_frames(
+    warehouse: &Warehouse,
+    engine: &Embedded,
+    clock: &dyn Clock,
+    frames: &[Arc<Frame>],
+) -> Result<u64> {
+    let Some(last) = frames.last() else { return Ok(0) };
     let parts: Vec<Parts<'_>> =
         frames.iter().map(|frame| take_apart(frame)).collect::<Result<_>>()?;
     let rows = collect::decode(parts.iter().map(|part| part.event_lines), None)?;
-    let mut letters = Vec::new();
-    let mut producers = Vec::new();
+    let (mut letters, mut producers) = (Vec::new(), Vec::new());
     for (part, frame) in parts.iter().zip(frames) {
         match collect::read_dead_letters(part.dead_letter_lines) {
             Ok(read) => letters.extend(read.into_iter().map(|letter| (frame.seq, letter))),
@@ -308,6 +375,9 @@ fn store_frames(live: &Live, frames: &[Arc<Frame>]) -> Result<()> {
         }
         producers.extend(part.producer.clone());
     }
-    live.store_dead_letters(&letters, last.seq)?;
-    live.store(&[rows], last.seq, producers)
+    let now = clock.now_micros();
+    dead_letters::append(warehouse, &letters, last.seq, now)?;
+    let rows = Stored { batches: &[rows], seq: last.seq, producers };
+    stream_table::append(warehouse, engine, rows, now)?;
+    Ok(last.seq)
 }

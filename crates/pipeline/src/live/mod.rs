@@ -10,6 +10,7 @@
 //! | `keyed_rows` | rows in memory by key: appended, replaced, read |
 //! | `marts` | raw rows → the touched persons computed again, every live table brought up to date |
 //! | `narrow` | raw rows → only the leaves that models read |
+//! | `offline` | what a build does for live: the log's rest into its table, changed figures into the ledger |
 //! | `restated` | rows before and after → figures of past days that changed |
 //! | `rows` | batches reduced, joined, compared |
 //! | `service` | all of it behind one lock: apply, query, audit |
@@ -24,12 +25,15 @@ mod keyed_rows;
 mod layout;
 pub(crate) mod marts;
 mod narrow;
+mod offline;
 pub(crate) mod restated;
 mod rows;
 mod service;
 pub(crate) mod stream_table;
 mod sums;
 
-pub use follow::{FollowSettings, Follower, Inlet, Release, recover};
+pub(crate) use offline::{drain_log, keep_restated};
+
+pub use follow::{FollowSettings, Follower, Inlet, Release};
 pub use frame::Envelope;
 pub use service::{Live, LiveRows, LiveStatus};

@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use clicktrail_engine::datafusion::Embedded;
-use clicktrail_ingest::collect::DeadLetter;
+use clicktrail_eventlog::{Frame, LogError};
 use clicktrail_project::{ResourceType, SelectArgs};
 
+use super::follow::{recover_into, store_frames};
 use super::keyed_rows::View;
 use super::marts::{Applied, Marts};
 use super::rows::arrow_fault;
 use super::stream_table::{self, Stored};
-use super::{dead_letters, restated};
+use super::{offline, restated};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::error::{PipelineError, Result};
-use crate::feeds::Feeds;
+use crate::feeds::{Days, Feeds};
 use crate::report::{Problem, Reporter, Status};
 use crate::warehouse::Lock;
 use crate::workspace::{QueryResult, RunRequest, Settings, Verb, Workspace};
@@ -72,6 +73,8 @@ pub struct LiveRows {
 struct State {
     marts: Option<Marts>,
     status: LiveStatus,
+    /// Hash of the export's files, by day, when the tables were loaded.
+    exports: BTreeMap<String, String>,
 }
 
 /// A project that follows its stream; holds the warehouse's lock.
@@ -108,7 +111,7 @@ impl Live {
             clock,
             time_zone,
             _lock: lock,
-            state: Mutex::new(State { marts: None, status }),
+            state: Mutex::new(State { status, ..State::default() }),
             moved: Condvar::new(),
         })
     }
@@ -120,7 +123,8 @@ impl Live {
 
     /// Folder of the event log, beside the tables.
     pub fn log_dir(&self) -> std::path::PathBuf {
-        self.workspace.warehouse.dir().join(".live").join("log")
+        let dir = self.workspace.warehouse.dir().to_path_buf();
+        offline::LOG.iter().fold(dir, |dir, part| dir.join(part))
     }
 
     /// The property's reporting time zone.
@@ -144,31 +148,39 @@ impl Live {
     }
 
     /// Moves events into the table `events_stream`; `seq` is the last frame they come from. Frames that are
-    /// there already must not be given again with a higher `seq`. `producers` are the senders' own numbers
-    /// as the frames say them.
+    /// there already must not be given again with a higher `seq`.
     ///
     /// # Errors
     /// [`PipelineError::Io`] when the disk is full.
-    pub fn store(
-        &self,
-        batches: &[RecordBatch],
-        seq: u64,
-        producers: Vec<serde_json::Value>,
-    ) -> Result<()> {
+    pub fn store(&self, batches: &[RecordBatch], seq: u64) -> Result<()> {
         let now = self.clock.now_micros();
-        let rows = Stored { batches, seq, producers };
+        let rows = Stored { batches, seq, producers: Vec::new() };
         stream_table::append(&self.workspace.warehouse, &self.engine, rows, now)?;
         self.state().status.stored_seq = seq;
         Ok(())
     }
 
-    /// Moves refused events, each with its frame, into the table `events_dead_letter`.
+    /// The same for frames, with their dead letters and their senders' numbering.
     ///
     /// # Errors
-    /// As [`Live::store`].
-    pub fn store_dead_letters(&self, letters: &[(u64, DeadLetter)], seq: u64) -> Result<()> {
-        let now = self.clock.now_micros();
-        dead_letters::append(&self.workspace.warehouse, letters, seq, now)
+    /// As [`Live::store`]; frames that hold something else.
+    pub(super) fn store_frames(&self, frames: &[Arc<Frame>]) -> Result<()> {
+        let warehouse = &self.workspace.warehouse;
+        let stored = store_frames(warehouse, &self.engine, self.clock.as_ref(), frames)?;
+        let mut state = self.state();
+        state.status.stored_seq = state.status.stored_seq.max(stored);
+        Ok(())
+    }
+
+    /// Moves the frames that a log still has into the table `events_stream`, before anything else happens.
+    ///
+    /// # Errors
+    /// A damaged log, a full disk.
+    pub fn recover(&self, frames: impl Iterator<Item = Result<Frame, LogError>>) -> Result<()> {
+        let warehouse = &self.workspace.warehouse;
+        recover_into(warehouse, &self.engine, self.clock.as_ref(), frames)?;
+        self.state().status.stored_seq = stream_table::last_seq(warehouse)?;
+        Ok(())
     }
 
     /// How far each sender's own numbering is in the table `events_stream`, as the frames said it.
@@ -188,8 +200,11 @@ impl Live {
         let feeds = Feeds::find(&self.workspace.project)?;
         let catalog =
             Catalog::new(&self.workspace.project, &self.workspace.warehouse, &feeds, false);
-        let marts = Marts::load(&catalog, &self.engine, owned_days(&feeds)?)?;
+        let exports = exported(&feeds)?;
+        let marts = Marts::load(&catalog, &self.engine, owned_days(&exports))?;
         let mut state = self.state();
+        state.exports = exports.fingerprints(&self.workspace.project.dir);
+        state.status.failed = None;
         state.status.applied_seq = state.status.stored_seq;
         state.status.off = marts.off().clone();
         state.status.ready = true;
@@ -216,6 +231,19 @@ impl Live {
         match failed.and_then(|node| node.problem) {
             Some(problem) => Err(PipelineError::Located(Box::new(problem))),
             None => Ok(()),
+        }
+    }
+
+    /// Whether files of the export came, went or changed since the tables were loaded. Files that can't be read
+    /// now are no change: the tables stay as they are.
+    pub fn exports_changed(&self) -> bool {
+        let now = Feeds::find(&self.workspace.project).and_then(|feeds| exported(&feeds));
+        match now {
+            Ok(days) => self.state().exports != days.fingerprints(&self.workspace.project.dir),
+            Err(error) => {
+                tracing::warn!(code = error.code(), %error, "the export can't be looked at");
+                false
+            }
         }
     }
 
@@ -333,14 +361,18 @@ impl Live {
         Ok(mismatches)
     }
 
-    /// The reporting day of an instant, as days since 1970.
     fn day_of(&self, micros: i64) -> i32 {
-        let local = chrono::DateTime::from_timestamp_micros(micros)
-            .unwrap_or_default()
-            .with_timezone(&self.time_zone)
-            .date_naive();
-        i32::try_from((local - chrono::NaiveDate::default()).num_days()).unwrap_or(i32::MAX)
+        day_of(micros, self.time_zone)
     }
+}
+
+/// The reporting day of an instant, as days since 1970.
+pub(crate) fn day_of(micros: i64, time_zone: chrono_tz::Tz) -> i32 {
+    let local = chrono::DateTime::from_timestamp_micros(micros)
+        .unwrap_or_default()
+        .with_timezone(&time_zone)
+        .date_naive();
+    i32::try_from((local - chrono::NaiveDate::default()).num_days()).unwrap_or(i32::MAX)
 }
 
 fn count(status: &mut LiveStatus, applied: &Applied, seq: u64) {
@@ -371,18 +403,22 @@ fn named(sql: &str, views: BTreeMap<String, View>) -> BTreeMap<String, View> {
     views.into_iter().filter(|(name, _)| names(sql, name)).collect()
 }
 
+/// The export's files by day.
+fn exported(feeds: &Feeds) -> Result<Days> {
+    feeds.days(&["ga4.events".to_owned(), "ga4.events_intraday".to_owned()])
+}
+
 /// Days (since 1970) that an export has the say over [2.25].
-fn owned_days(feeds: &Feeds) -> Result<BTreeSet<i32>> {
-    let days = feeds.days(&["ga4.events".to_owned(), "ga4.events_intraday".to_owned()])?;
-    Ok(days
+fn owned_days(exports: &Days) -> BTreeSet<i32> {
+    exports
         .days
         .keys()
         .filter_map(|day| chrono::NaiveDate::parse_from_str(day, "%Y%m%d").ok())
         .filter_map(|day| i32::try_from((day - chrono::NaiveDate::default()).num_days()).ok())
-        .collect())
+        .collect()
 }
 
-fn time_zone(workspace: &Workspace) -> Result<chrono_tz::Tz> {
+pub(crate) fn time_zone(workspace: &Workspace) -> Result<chrono_tz::Tz> {
     let vars = workspace.vars();
     let name = vars.get("timezone").and_then(|zone| zone.as_str()).unwrap_or("UTC");
     name.parse().map_err(|_| PipelineError::Setting {

@@ -76,7 +76,7 @@ fn events_one_by_one_equal_a_build() {
         start += length;
     }
     let other = live(&built);
-    other.store(std::slice::from_ref(&rows), 1, Vec::new()).unwrap();
+    other.store(std::slice::from_ref(&rows), 1).unwrap();
     other.start(&Quiet).unwrap();
     for name in LIVE {
         let expected = built.rows(&format!("select * from {name}"));

@@ -203,7 +203,7 @@ fn follow(shop: &Shop, judge: &Judge, steps: &[Step]) {
             Step::Again(which) if !sent.is_empty() => which.get(&sent).clone(),
             Step::Again(_) => continue,
             Step::Restart => {
-                one.store(&sent[stored..], seq, Vec::new()).unwrap();
+                one.store(&sent[stored..], seq).unwrap();
                 stored = sent.len();
                 drop(one);
                 one = live(shop);

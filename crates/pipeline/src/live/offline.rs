@@ -1,0 +1,87 @@
+//! What a build does for live while no server runs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::{DataType, Date32Type};
+use clicktrail_engine::datafusion::Embedded;
+use clicktrail_engine::delta::Snapshot;
+use clicktrail_eventlog::{Log, RealDisk};
+
+use super::follow::recover_into;
+use super::restated::{self, Cause, restated};
+use super::rows::arrow_fault;
+use super::service::{day_of, time_zone};
+use super::stream_table;
+use crate::catalog::live_key;
+use crate::error::Result;
+use crate::run::Run;
+use crate::workspace::Workspace;
+
+/// Folder of the event log, in that of the warehouse.
+pub(super) const LOG: [&str; 2] = [".live", "log"];
+
+/// Moves what a server left in its log into the table `events_stream`: a build reads that table only.
+///
+/// # Errors
+/// A damaged log, a full disk.
+pub(crate) fn drain_log(workspace: &Workspace, engine: &Embedded) -> Result<()> {
+    let dir = LOG.iter().fold(workspace.warehouse.dir().to_path_buf(), |dir, part| dir.join(part));
+    if !dir.is_dir() {
+        return Ok(());
+    }
+    let (mut log, _) = Log::open(Arc::new(RealDisk), &dir, &Default::default())?;
+    let stored = stream_table::last_seq(&workspace.warehouse)?;
+    let frames = log.frames(stored + 1)?;
+    recover_into(&workspace.warehouse, engine, workspace.clock.as_ref(), frames)?;
+    log.release(stream_table::last_seq(&workspace.warehouse)?)?;
+    Ok(())
+}
+
+/// Notes which figures of past days a build changed in the marts that are sums over days.
+///
+/// # Errors
+/// Tables that can't be read, a full disk.
+pub(crate) fn keep_restated(workspace: &Workspace, run: &Run<'_>) -> Result<()> {
+    let now = workspace.clock.now_micros();
+    let today = day_of(now, time_zone(workspace)?);
+    let mut all = Vec::new();
+    for node in workspace.project.manifest.nodes.values() {
+        let is_mart = node.config.tags.iter().any(|tag| tag == "marts") && live_key(node).is_none();
+        let Some(change) = run.change_of(&node.alias).filter(|_| is_mart) else { continue };
+        let Some(before) = change.before else { continue };
+        let (before, after) = (rows(run, &before)?, rows(run, &change.after)?);
+        // A day that was not there before is new, not changed.
+        let known = days(&before);
+        let after = of_days(&after, &known)?;
+        all.extend(restated(&node.alias, before, after, today, Cause::ReplacedDay)?);
+    }
+    restated::write(&workspace.warehouse, &all, stream_table::last_seq(&workspace.warehouse)?, now)
+}
+
+fn rows(run: &Run<'_>, table: &Snapshot) -> Result<RecordBatch> {
+    let session = run.engine.session()?;
+    session.add_table("rows", table)?;
+    let (schema, batches) = session.query("select * from rows")?;
+    Ok(concat_batches(&schema, &batches).map_err(arrow_fault)?)
+}
+
+fn day_column(rows: &RecordBatch) -> Option<usize> {
+    rows.schema().fields().iter().position(|field| field.data_type() == &DataType::Date32)
+}
+
+fn days(rows: &RecordBatch) -> BTreeSet<i32> {
+    let column = day_column(rows).map(|column| rows.column(column).as_primitive::<Date32Type>());
+    column.into_iter().flatten().flatten().collect()
+}
+
+fn of_days(rows: &RecordBatch, wanted: &BTreeSet<i32>) -> Result<RecordBatch> {
+    let Some(column) = day_column(rows) else { return Ok(rows.clone()) };
+    let days = rows.column(column).as_primitive::<Date32Type>();
+    let keep = (0..days.len())
+        .map(|row| Some(days.is_valid(row) && wanted.contains(&days.value(row))))
+        .collect();
+    Ok(filter_record_batch(rows, &keep).map_err(arrow_fault)?)
+}
