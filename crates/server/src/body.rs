@@ -25,7 +25,7 @@ const COPIES: usize = 3;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Bytes thrown away for the same reason.
-const DRAIN_BYTES: usize = 4 << 20;
+const DRAIN_BYTES: usize = 16 << 20;
 
 /// Bytes of all bodies that are held at one time.
 pub(crate) struct Memory {

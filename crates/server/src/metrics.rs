@@ -87,13 +87,12 @@ impl Collector for Scrape {
         let help = "age of the oldest durable event that the tables lack, seconds";
         lag.encode(encoder.encode_descriptor("lag_seconds", help, None, lag.metric_type())?)?;
         let syncs = read.log.counters;
-        let mut buckets: Vec<(f64, u64)> = SYNC_BOUNDS
+        let buckets: Vec<(f64, u64)> = SYNC_BOUNDS
             .map(|bound| bound.as_secs_f64())
             .into_iter()
-            .chain([f64::MAX])
+            .chain([f64::INFINITY])
             .zip(syncs.sync_classes)
             .collect();
-        buckets.retain(|(bound, _)| bound.is_finite());
         let help = "time of a sync to disk, seconds";
         let mut metric =
             encoder.encode_descriptor("fsync_seconds", help, None, MetricType::Histogram)?;

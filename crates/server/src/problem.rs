@@ -304,10 +304,7 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if matches!(
-            self.fault,
-            Fault::Slow | Fault::TooLarge | Fault::UriTooLarge | Fault::HeadTooLarge
-        ) {
+        if matches!(self.fault, Fault::Slow | Fault::TooLarge) {
             // What is left of the request would be taken for the next one.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -229,8 +229,11 @@ impl Settings {
     }
 
     fn check_paths(&self) -> Result<()> {
-        let taken =
-            ["/mp/", "/debug/", "/g/", "/v1/", "/api/", "/healthz", "/readyz", "/metrics", "/_/"];
+        let taken = |path: &str| {
+            let rooms = ["/mp/", "/debug/", "/g/", "/v1/", "/api/", "/_/"];
+            let paths = ["/healthz", "/readyz", "/metrics"];
+            rooms.iter().any(|room| path.starts_with(room)) || paths.contains(&path)
+        };
         let mut seen = BTreeSet::new();
         for path in &self.alias_paths {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
@@ -240,7 +243,7 @@ impl Settings {
                     "start it with a slash; letters, digits, and - _ . / may follow",
                 );
             }
-            if !seen.insert(path) || taken.iter().any(|taken| path.starts_with(taken)) {
+            if taken(path) || !seen.insert(path) {
                 return setting(format!("alias path `{path}` is taken"), "choose another one");
             }
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -66,9 +67,10 @@ pub(super) async fn gtag(State(app): Shared, request: Request) -> Result<StatusC
 /// The same below a write key.
 pub(super) async fn keyed_gtag(
     State(app): Shared,
-    Path(key): Path<String>,
+    key: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
+    let key = key.map(|Path(key)| key).unwrap_or_default();
     if !app.rules.is_write_key(&key) {
         return Err(Problem::new(Fault::NotFound, "there is nothing at this path"));
     }

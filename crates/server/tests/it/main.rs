@@ -1,0 +1,15 @@
+//! A server on a real socket, from well-behaved clients to hostile ones.
+
+mod access;
+mod acknowledged;
+mod browsers;
+mod client;
+mod crowd;
+mod durable;
+mod head;
+mod hostile;
+mod logs;
+mod reading;
+mod routes;
+mod stage;
+mod start;
