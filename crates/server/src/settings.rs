@@ -31,8 +31,8 @@ pub struct Settings {
     pub behind_proxy: bool,
     /// The property's time zone, which decides the date of an event.
     pub time_zone: Tz,
-    /// Measurement id → the stream id that the export has for it. An id that is not listed is its own
-    /// stream id.
+    /// Measurement id → the stream id that the export has for it. An id that is not listed is its
+    /// own stream id.
     pub streams: BTreeMap<String, String>,
 }
 
@@ -59,8 +59,8 @@ impl Default for Settings {
 pub struct Access {
     /// Secrets of senders, `api_secret` or Bearer; at most two at a time.
     pub write_secrets: Vec<SecretHash>,
-    /// Secrets of readers, Bearer; at most two at a time. Without one, only loopback addresses serve
-    /// `/api` and `/metrics`.
+    /// Secrets of readers, Bearer; at most two at a time. Without one, only loopback addresses
+    /// serve `/api` and `/metrics`.
     pub read_secrets: Vec<SecretHash>,
     /// Public keys for browsers, such as a measurement id: worth nothing without a listed origin.
     pub write_keys: Vec<String>,

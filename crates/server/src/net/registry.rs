@@ -26,8 +26,8 @@ pub(super) struct Connection {
     changes: AtomicU64,
     /// Place among the idle ones, 0 when not idle.
     ticket: AtomicU64,
-    /// Wakes the connection's task. The library does not read while it serves, so that nothing else would
-    /// start the clock of the next phase.
+    /// Wakes the connection's task. The library does not read while it serves, so that nothing else
+    /// would start the clock of the next phase.
     task: Mutex<Option<Waker>>,
     /// Told when it has to make room for another one.
     pub(super) evicted: Notify,

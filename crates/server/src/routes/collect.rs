@@ -59,7 +59,8 @@ pub(super) async fn validate(State(app): Shared, request: Request) -> Result<Res
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }
 
-/// `GET` and `POST /g/collect`: 204 for all that can be read, as a page can do nothing about the rest.
+/// `GET` and `POST /g/collect`: 204 for all that can be read, as a page can do nothing about the
+/// rest.
 pub(super) async fn gtag(State(app): Shared, request: Request) -> Result<StatusCode, Problem> {
     hit(&app, request, None).await
 }

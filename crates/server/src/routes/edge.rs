@@ -38,12 +38,13 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     app.metrics.request(route, status.as_u16());
     let told = answer.extensions_mut().remove::<Told>();
     let (code, detail) = told.as_ref().map_or(("", ""), |told| (&*told.code, told.detail));
+    let (server_error, status) = (status.is_server_error(), status.as_u16());
     let milliseconds = (app.clock.seconds() - start) * 1_000.0;
     // Neither query string nor address: one may hold a secret, the other is a person's.
-    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-        tracing::error!(request = id, %method, route, status = status.as_u16(), code, detail, milliseconds);
+    if server_error && status != StatusCode::SERVICE_UNAVAILABLE {
+        tracing::error!(request = id, %method, route, status, code, detail, milliseconds);
     } else {
-        tracing::debug!(request = id, %method, route, status = status.as_u16(), code, detail, milliseconds);
+        tracing::debug!(request = id, %method, route, status, code, detail, milliseconds);
     }
     let headers = answer.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {

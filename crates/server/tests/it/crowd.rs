@@ -9,8 +9,8 @@ use crate::stage::{GOOD, HIT, MP, Stage, eventually};
 const VARIABLE: &str = "CLICKTRAIL_TEST_CONNECTIONS";
 const IDLE: usize = 2_000;
 
-/// Bytes that an idle connection may cost: the library's read buffer, the task, timers, and the test's
-/// own end of it.
+/// Bytes that an idle connection may cost: the library's read buffer, the task, timers, and the
+/// test's own end of it.
 const BYTES_EACH: usize = 32 << 10;
 
 fn resident() -> usize {

@@ -228,8 +228,8 @@ fn wrong_lengths() {
     stage.talk(none.as_bytes())[0].problem(411, "E6111");
 }
 
-/// Requests about whose end two programs could disagree; each is refused or ends the connection, and
-/// what is hidden in its body is never served.
+/// Requests about whose end two programs could disagree; each is refused or ends the connection,
+/// and what is hidden in its body is never served.
 #[test]
 fn requests_that_hide_another_one() {
     let hidden = "GET /g/collect?v=2&tid=G-1&cid=1&en=smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";

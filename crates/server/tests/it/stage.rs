@@ -1,4 +1,5 @@
-//! A server with a log, tables and a clock that a test controls, and a client that speaks raw bytes.
+//! A server with a log, tables and a clock that a test controls, and a client that speaks raw
+//! bytes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
