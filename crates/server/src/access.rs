@@ -246,7 +246,7 @@ impl Rules {
         let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_, ".contains(byte);
         if let Some(wanted) = request.get(ACCESS_CONTROL_REQUEST_HEADERS)
             && wanted.len() <= PREFLIGHT_HEADERS_BYTES
-            && wanted.as_bytes().iter().all(|byte| token(byte))
+            && wanted.as_bytes().iter().all(token)
         {
             answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
         }

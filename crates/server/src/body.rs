@@ -15,17 +15,19 @@ use tokio::time::{Duration, Instant, timeout_at};
 use crate::problem::{Fault, Problem};
 use crate::settings::Bounds;
 
-/// Compressed bodies may grow to this size whatever their ratio: a few hundred equal rows are no bomb.
+/// Compressed bodies may grow to this size whatever their ratio: a few hundred equal rows are no
+/// bomb.
 const EXPANSION_FREE_BYTES: usize = 64 << 10;
 
 /// A body is in memory as it came, as parsed events, and as lines for the log.
 const COPIES: usize = 3;
 
-/// Time given to a client who sends too much, so that it reads the answer before the connection closes.
+/// Time given to a client who sends too much, so that it reads the answer before the connection
+/// closes.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Bytes thrown away for the same reason.
-const DRAIN_BYTES: usize = 4 << 20;
+const DRAIN_BYTES: usize = 16 << 20;
 
 /// Bytes of all bodies that are held at one time.
 pub(crate) struct Memory {
@@ -99,8 +101,8 @@ fn packing(headers: &HeaderMap) -> Result<Packing, Problem> {
 /// Reads a body of at most `most` bytes, unpacked.
 ///
 /// # Errors
-/// [`Fault::Length`], [`Fault::TooLarge`], [`Fault::Slow`], [`Fault::MediaType`], [`Fault::Busy`] or
-/// [`Fault::Malformed`].
+/// [`Fault::Length`], [`Fault::TooLarge`], [`Fault::Slow`], [`Fault::MediaType`], [`Fault::Busy`]
+/// or [`Fault::Malformed`].
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
@@ -165,8 +167,8 @@ async fn receive(
     }
 }
 
-/// Takes some of what is still coming: a connection that is closed before would reset, and the client
-/// would never read why.
+/// Takes some of what is still coming: a connection that is closed before would reset, and the
+/// client would never read why.
 async fn too_large(mut body: Body, most: usize) -> Problem {
     let drain = async {
         let mut drained = 0;

@@ -6,7 +6,9 @@
 //! ```no_run
 //! # use std::sync::Arc;
 //! # use clicktrail_server::{Clock, Live, Log, Parts, ServerError, Settings, serve};
-//! # async fn run(log: Arc<dyn Log>, live: Arc<dyn Live>, clock: Arc<dyn Clock>) -> Result<(), ServerError> {
+//! # async fn run(
+//! #     log: Arc<dyn Log>, live: Arc<dyn Live>, clock: Arc<dyn Clock>,
+//! # ) -> Result<(), ServerError> {
 //! let server = serve(Settings::default(), Parts::new(log, live, clock)).await?;
 //! println!("http://{}", server.address());
 //! server.shutdown().await;

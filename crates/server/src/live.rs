@@ -8,8 +8,8 @@ use serde_json::Value;
 
 /// The live tables as the server sees them.
 pub trait Live: Send + Sync {
-    /// How far the tables are. Called for each scrape and health check, so it must be cheap and must
-    /// not wait for work under way.
+    /// How far the tables are. Called for each scrape and health check, so it must be cheap and
+    /// must not wait for work under way.
     fn status(&self) -> LiveStatus;
 
     /// Rows. May block up to the request's timeout: it is called on a thread for blocking work.

@@ -8,8 +8,8 @@ use crate::producer::ProducerMark;
 
 /// A durable log as the server sees it.
 pub trait Log: Send + Sync {
-    /// Queues a batch and returns at once. `done` is told the batch's sequence number when all of it is
-    /// synced to disk, or why it is not.
+    /// Queues a batch and returns at once. `done` is told the batch's sequence number when all of
+    /// it is synced to disk, or why it is not.
     ///
     /// # Errors
     /// [`Busy`] when the queue is full; `done` is then dropped uncalled.
@@ -54,9 +54,9 @@ pub struct LogFigures {
 
 /// A batch becomes up to three frames: dead letters, events, mark of the producer, in this order.
 ///
-/// A log loses nothing but its end in a crash. So events are never found without the dead letters of
-/// their request, nor a mark without its events; and as the sender is told only when all are synced, what
-/// was cut off is sent again, and recognised.
+/// A log loses nothing but its end in a crash. So events are never found without the dead letters
+/// of their request, nor a mark without its events; and as the sender is told only when all are
+/// synced, what was cut off is sent again, and recognised.
 impl Log for Appender {
     fn append(&self, batch: Batch, done: Done) -> Result<(), Busy> {
         let received_at = batch.received_at;

@@ -20,8 +20,8 @@ use crate::log::LogFigures;
 /// Content type of what [`Metrics::text`] gives.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Upper bounds of the acknowledgement histogram, seconds: a sync takes 0.2 ms on a good disk and 200
-/// on a bad one.
+/// Upper bounds of the acknowledgement histogram, seconds: a sync takes 0.2 ms on a good disk and
+/// 200 on a bad one.
 const ACK_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0];
 
@@ -87,13 +87,12 @@ impl Collector for Scrape {
         let help = "age of the oldest durable event that the tables lack, seconds";
         lag.encode(encoder.encode_descriptor("lag_seconds", help, None, lag.metric_type())?)?;
         let syncs = read.log.counters;
-        let mut buckets: Vec<(f64, u64)> = SYNC_BOUNDS
+        let buckets: Vec<(f64, u64)> = SYNC_BOUNDS
             .map(|bound| bound.as_secs_f64())
             .into_iter()
-            .chain([f64::MAX])
+            .chain([f64::INFINITY])
             .zip(syncs.sync_classes)
             .collect();
-        buckets.retain(|(bound, _)| bound.is_finite());
         let help = "time of a sync to disk, seconds";
         let mut metric =
             encoder.encode_descriptor("fsync_seconds", help, None, MetricType::Histogram)?;

@@ -76,8 +76,8 @@ pub(crate) fn split_host(authority: &str) -> Option<(&str, Option<&str>)> {
     Some((host, port))
 }
 
-/// Whether a host is this machine under any circumstances. A name such as `shop.localhost` is not: a
-/// resolver may be asked for it.
+/// Whether a host is this machine under any circumstances. A name such as `shop.localhost` is not:
+/// a resolver may be asked for it.
 pub(crate) fn is_loopback_name(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")

@@ -204,7 +204,10 @@ impl Fault {
 
 /// A fault with its particulars, as an answer.
 #[derive(Debug, Clone)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Particulars>);
+
+#[derive(Debug, Clone)]
+struct Particulars {
     fault: Fault,
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
@@ -215,57 +218,56 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    /// `detail` is for the client. The log gets it only where it is a text of this program, as anything
-    /// else may hold a value of an event.
+    /// `detail` is for the client. The log gets it only where it is a text of this program, as
+    /// anything else may hold a value of an event.
     pub(crate) fn new(fault: Fault, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        let logged = if let Cow::Borrowed(text) = detail { text } else { fault.title() };
-        Self {
+        Self(Box::new(Particulars {
             fault,
-            logged,
+            logged: if let Cow::Borrowed(text) = detail { text } else { fault.title() },
             code: fault.code().into(),
             detail,
             hint: fault.hint().map(Cow::Borrowed),
             retry_after: fault.retry_after(),
             more: Map::new(),
-        }
+        }))
     }
 
     /// Says what to do next.
     pub(crate) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// Says what the log gets.
     pub(crate) fn logged(mut self, text: &'static str) -> Self {
-        self.logged = text;
+        self.0.logged = text;
         self
     }
 
     /// Says when to try again, rounded up to seconds.
     pub(crate) fn retry_after(mut self, seconds: f64) -> Self {
-        self.retry_after = Some(seconds.ceil().clamp(1.0, 3_600.0) as u32);
+        self.0.retry_after = Some(seconds.ceil().clamp(1.0, 3_600.0) as u32);
         self
     }
 
     /// Adds a member to the JSON.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+        self.0.more.insert(name.to_owned(), value.into());
         self
     }
 
     #[cfg(test)]
     pub(crate) fn fault(&self) -> Fault {
-        self.fault
+        self.0.fault
     }
 }
 
 impl From<QueryFailure> for Problem {
     fn from(failure: QueryFailure) -> Self {
         let mut problem = Self::new(Fault::Query(failure.kind), failure.message);
-        problem.code = failure.code.into();
-        problem.hint = failure.hint.map(Cow::Owned);
+        problem.0.code = failure.code.into();
+        problem.0.hint = failure.hint.map(Cow::Owned);
         problem
     }
 }
@@ -279,39 +281,37 @@ pub(crate) struct Told {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.fault.status();
+        let Particulars { fault, code, detail, hint, retry_after, logged, more } = *self.0;
+        let status = fault.status();
         let mut json = json!({
-            "type": format!("urn:clicktrail:problem:{}", self.code),
-            "title": self.fault.title(),
+            "type": format!("urn:clicktrail:problem:{}", code),
+            "title": fault.title(),
             "status": status.as_u16(),
-            "detail": self.detail,
-            "code": self.code,
-            "docs": format!("clicktrail explain {}", self.code),
+            "detail": detail,
+            "code": code,
+            "docs": format!("clicktrail explain {}", code),
         });
         if let Value::Object(members) = &mut json {
-            if let Some(hint) = self.hint {
+            if let Some(hint) = hint {
                 members.insert("hint".into(), hint.into());
             }
-            members.extend(self.more);
+            members.extend(more);
         }
         let mut answer = Response::new(Body::from(json.to_string()));
         *answer.status_mut() = status;
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if matches!(
-            self.fault,
-            Fault::Slow | Fault::TooLarge | Fault::UriTooLarge | Fault::HeadTooLarge
-        ) {
+        if matches!(fault, Fault::Slow | Fault::TooLarge) {
             // What is left of the request would be taken for the next one.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        answer.extensions_mut().insert(Told { code: self.code, detail: self.logged });
+        answer.extensions_mut().insert(Told { code, detail: logged });
         answer
     }
 }

@@ -36,8 +36,8 @@ impl ProducerMark {
     }
 }
 
-/// A producer's next offset, `None` before its first request. Held locked while one of its requests is
-/// on its way to the disk, so that its requests are judged one after the other.
+/// A producer's next offset, `None` before its first request. Held locked while one of its requests
+/// is on its way to the disk, so that its requests are judged one after the other.
 type Next = Arc<tokio::sync::Mutex<Option<u64>>>;
 
 /// The producers that are remembered.

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Names under which a query string may carry a secret. They are cut out before anything else sees it.
+/// Names under which a query string may carry a secret. They are cut out before anything else sees
+/// it.
 const SECRET_NAMES: [&str; 1] = ["api_secret"];
 
 /// The first value of that name, decoded; a name alone has the value "".
@@ -99,7 +100,11 @@ mod tests {
         }
 
         #[test]
-        fn a_secret_never_stays(secret in "[a-zA-Z0-9]{16,20}", before in "[a-z=&]{0,9}", after in "[a-z=&]{0,9}") {
+        fn a_secret_never_stays(
+            secret in "[a-zA-Z0-9]{16,20}",
+            before in "[a-z=&]{0,9}",
+            after in "[a-z=&]{0,9}",
+        ) {
             let query = format!("{before}&api_secret={secret}&{after}");
             prop_assert!(!without_secrets(&query).contains(&secret));
             prop_assert_eq!(value(&query, "api_secret").unwrap(), secret);

@@ -8,7 +8,8 @@ use lru::LruCache;
 
 use crate::settings::{Rate, Rates};
 
-/// Buckets kept, ~100 bytes each. The one unused for longest is forgotten first, and starts full again.
+/// Buckets kept, ~100 bytes each. The one unused for longest is forgotten first, and starts full
+/// again.
 const BUCKETS_MAX: usize = 65_536;
 
 /// The addresses that share a bucket: whoever has one usually has the others.
@@ -51,8 +52,8 @@ pub(crate) enum Sender {
 }
 
 struct Bucket {
-    /// May be below 0: a request is taken whole when there is anything at all, and the next one waits
-    /// for it. Otherwise a batch above the burst could never be sent.
+    /// May be below 0: a request is taken whole when there is anything at all, and the next one
+    /// waits for it. Otherwise a batch above the burst could never be sent.
     tokens: f64,
     /// When `tokens` was right, in seconds of the clock.
     at: f64,

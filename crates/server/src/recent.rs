@@ -1,7 +1,7 @@
 //! Ids of events that came lately, so that a sender is told of duplicates.
 //!
-//! Only the answer's counts depend on this: a duplicate is stored like any other event, and the models
-//! recognise it, however old it is.
+//! Only the answer's counts depend on this: a duplicate is stored like any other event, and the
+//! models recognise it, however old it is.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -41,7 +41,8 @@ impl Recent {
 
     /// Remembers ids; says how many of them were known, or came twice among them.
     ///
-    /// To be told only of events that are on disk: one that is not may be sent again, and is then new.
+    /// To be told only of events that are on disk: one that is not may be sent again, and is then
+    /// new.
     pub(crate) fn remember(&self, ids: &[Id]) -> usize {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = 0;

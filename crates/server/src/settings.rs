@@ -31,8 +31,8 @@ pub struct Settings {
     pub behind_proxy: bool,
     /// The property's time zone, which decides the date of an event.
     pub time_zone: Tz,
-    /// Measurement id → the stream id that the export has for it. An id that is not listed is its own
-    /// stream id.
+    /// Measurement id → the stream id that the export has for it. An id that is not listed is its
+    /// own stream id.
     pub streams: BTreeMap<String, String>,
 }
 
@@ -59,8 +59,8 @@ impl Default for Settings {
 pub struct Access {
     /// Secrets of senders, `api_secret` or Bearer; at most two at a time.
     pub write_secrets: Vec<SecretHash>,
-    /// Secrets of readers, Bearer; at most two at a time. Without one, only loopback addresses serve
-    /// `/api` and `/metrics`.
+    /// Secrets of readers, Bearer; at most two at a time. Without one, only loopback addresses
+    /// serve `/api` and `/metrics`.
     pub read_secrets: Vec<SecretHash>,
     /// Public keys for browsers, such as a measurement id: worth nothing without a listed origin.
     pub write_keys: Vec<String>,
@@ -229,8 +229,11 @@ impl Settings {
     }
 
     fn check_paths(&self) -> Result<()> {
-        let taken =
-            ["/mp/", "/debug/", "/g/", "/v1/", "/api/", "/healthz", "/readyz", "/metrics", "/_/"];
+        let taken = |path: &str| {
+            let rooms = ["/mp/", "/debug/", "/g/", "/v1/", "/api/", "/_/"];
+            let paths = ["/healthz", "/readyz", "/metrics"];
+            rooms.iter().any(|room| path.starts_with(room)) || paths.contains(&path)
+        };
         let mut seen = BTreeSet::new();
         for path in &self.alias_paths {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
@@ -240,7 +243,7 @@ impl Settings {
                     "start it with a slash; letters, digits, and - _ . / may follow",
                 );
             }
-            if !seen.insert(path) || taken.iter().any(|taken| path.starts_with(taken)) {
+            if taken(path) || !seen.insert(path) {
                 return setting(format!("alias path `{path}` is taken"), "choose another one");
             }
         }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 pub enum Position {
     /// A key that no other batch has. Events without an id of their own get one made of it.
     Key(String),
-    /// The sender numbers its events: its name, and the offset of the batch's first event. Resends are
-    /// not stored again, and gaps are refused.
+    /// The sender numbers its events: its name, and the offset of the batch's first event. Resends
+    /// are not stored again, and gaps are refused.
     Producer {
         /// Name of the sender.
         producer: String,

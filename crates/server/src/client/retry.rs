@@ -25,8 +25,8 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The pause after failure number `failures`, counted from 1. What the server asked for counts if it
-    /// is longer.
+    /// The pause after failure number `failures`, counted from 1. What the server asked for counts
+    /// if it is longer.
     pub(super) fn pause(&self, failures: u32, asked: Option<Duration>) -> Duration {
         let doubled = self.first_pause.saturating_mul(1 << failures.saturating_sub(1).min(16));
         doubled.max(asked.unwrap_or_default()).min(self.longest_pause)

@@ -71,7 +71,8 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Answers after which a batch is sent again: too slow, too many, busy, or a proxy without its server.
+/// Answers after which a batch is sent again: too slow, too many, busy, or a proxy without its
+/// server.
 const SEND_AGAIN: &[u16] = &[408, 429, 502, 503, 504];
 
 /// Answers after which a query is sent again.
@@ -121,8 +122,8 @@ impl Client {
     /// Sends NDJSON lines to `/v1/events` until they are on disk.
     ///
     /// # Errors
-    /// [`ServerError::Unreachable`] after the last attempt, [`ServerError::Refused`] when trying again
-    /// is of no use. A batch whose events were all refused is no error here: see
+    /// [`ServerError::Unreachable`] after the last attempt, [`ServerError::Refused`] when trying
+    /// again is of no use. A batch whose events were all refused is no error here: see
     /// [`BatchReceipt::rejected`].
     pub fn send(&self, lines: &[u8], position: &Position) -> Result<BatchReceipt> {
         let url = format!("{}/v1/events", self.base);

@@ -50,7 +50,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
         let patience = match self.connection.phase() {
             Phase::Idle => self.patience.idle,
             Phase::Head => self.patience.head,
-            Phase::Busy => return Poll::Pending,
+            Phase::Busy => {
+                self.connection.wake_when_idle(cx.waker());
+                return Poll::Pending;
+            }
         };
         let change = self.connection.changes();
         if self.reading_for != Some(change) {
@@ -107,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.connection.wake_when_idle(cx.waker());
         let said = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.poll_writing(cx, said)
     }
@@ -116,6 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.connection.wake_when_idle(cx.waker());
         let said = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         self.poll_writing(cx, said)
     }

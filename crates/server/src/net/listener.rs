@@ -81,7 +81,11 @@ impl Listener {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
-            while tasks.try_join_next().is_some() {}
+            while let Some(ended) = tasks.try_join_next() {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the task of a connection failed");
+                }
+            }
         }
         drop(self.socket);
         let end = async { while tasks.join_next().await.is_some() {} };

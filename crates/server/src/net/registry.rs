@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 
 use tokio::sync::Notify;
 
@@ -25,6 +26,9 @@ pub(super) struct Connection {
     changes: AtomicU64,
     /// Place among the idle ones, 0 when not idle.
     ticket: AtomicU64,
+    /// Wakes the connection's task. The library does not read while it serves, so that nothing else
+    /// would start the clock of the next phase.
+    task: Mutex<Option<Waker>>,
     /// Told when it has to make room for another one.
     pub(super) evicted: Notify,
     registry: Arc<Registry>,
@@ -53,6 +57,17 @@ impl Connection {
             self.ticket.store(ticket, Ordering::Release);
             idle.insert(ticket, Arc::clone(self));
         }
+        drop(idle);
+        if phase == Phase::Idle
+            && let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            task.wake();
+        }
+    }
+
+    /// Has the task woken when it is idle again.
+    pub(super) fn wake_when_idle(&self, task: &Waker) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone());
     }
 }
 
@@ -92,6 +107,7 @@ impl Registry {
             phase: AtomicU8::new(Phase::Idle as u8),
             changes: AtomicU64::new(0),
             ticket: AtomicU64::new(0),
+            task: Mutex::default(),
             evicted: Notify::new(),
             registry: Arc::clone(self),
         });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use hyper::header::CONTENT_TYPE;
@@ -57,12 +58,13 @@ pub(crate) async fn query(State(app): Shared, request: Request) -> Result<Respon
 /// The rows of a table.
 pub(crate) async fn table(
     State(app): Shared,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
     app.rules.reader(request.headers())?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if name.len() > TABLE_NAME_CHARS || !name.bytes().all(plain) {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
+    if name.is_empty() || name.len() > TABLE_NAME_CHARS || !name.bytes().all(plain) {
         return Err(Problem::new(
             Fault::TableUnknown,
             "a table's name is letters, digits and underscores",

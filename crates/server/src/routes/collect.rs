@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -58,7 +59,8 @@ pub(super) async fn validate(State(app): Shared, request: Request) -> Result<Res
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }
 
-/// `GET` and `POST /g/collect`: 204 for all that can be read, as a page can do nothing about the rest.
+/// `GET` and `POST /g/collect`: 204 for all that can be read, as a page can do nothing about the
+/// rest.
 pub(super) async fn gtag(State(app): Shared, request: Request) -> Result<StatusCode, Problem> {
     hit(&app, request, None).await
 }
@@ -66,9 +68,10 @@ pub(super) async fn gtag(State(app): Shared, request: Request) -> Result<StatusC
 /// The same below a write key.
 pub(super) async fn keyed_gtag(
     State(app): Shared,
-    Path(key): Path<String>,
+    key: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
+    let key = key.map(|Path(key)| key).unwrap_or_default();
     if !app.rules.is_write_key(&key) {
         return Err(Problem::new(Fault::NotFound, "there is nothing at this path"));
     }

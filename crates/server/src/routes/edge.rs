@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hyper::header::{CACHE_CONTROL, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    CACHE_CONTROL, CONNECTION, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{HeaderMap, StatusCode, Version};
 
 use crate::app::App;
@@ -25,18 +27,24 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let method = request.method().clone();
     let mut answer = match check(&request, app.settings.bounds.head_bytes) {
         Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            let mut refused = problem.into_response();
+            // Where this request ends is not to be trusted either.
+            refused.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            refused
+        }
     };
     let status = answer.status();
     app.metrics.request(route, status.as_u16());
     let told = answer.extensions_mut().remove::<Told>();
     let (code, detail) = told.as_ref().map_or(("", ""), |told| (&*told.code, told.detail));
+    let (server_error, status) = (status.is_server_error(), status.as_u16());
     let milliseconds = (app.clock.seconds() - start) * 1_000.0;
     // Neither query string nor address: one may hold a secret, the other is a person's.
-    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-        tracing::error!(request = id, %method, route, status = status.as_u16(), code, detail, milliseconds);
+    if server_error && status != StatusCode::SERVICE_UNAVAILABLE {
+        tracing::error!(request = id, %method, route, status, code, detail, milliseconds);
     } else {
-        tracing::debug!(request = id, %method, route, status = status.as_u16(), code, detail, milliseconds);
+        tracing::debug!(request = id, %method, route, status, code, detail, milliseconds);
     }
     let headers = answer.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {

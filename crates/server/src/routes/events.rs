@@ -32,6 +32,7 @@ pub(super) async fn rows(State(app): Shared, request: Request) -> Result<Respons
     let route = Route { path: PATH, types: TYPES, most: app.settings.bounds.rows_bytes };
     let arrival = arrive(&app, request, None, route).await?;
     let position = position(&arrival.headers)?;
+    arrival.check_lines(app.settings.bounds.rows)?;
     let parse =
         |_: &str, body: &[u8], receipt: &_, limits: &_| collect::rows(body, receipt, limits);
     let mut parsed = arrival.parse(&app, parse).await?;
