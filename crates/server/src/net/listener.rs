@@ -75,7 +75,7 @@ impl Listener {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => self.admit(socket, peer, &router, &stop, &mut tasks),
+                Ok((socket, peer)) => self.admit(socket, peer, &router, &stop, &mut tasks).await,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -94,7 +94,7 @@ impl Listener {
         }
     }
 
-    fn admit(
+    async fn admit(
         &self,
         socket: TcpStream,
         peer: SocketAddr,
@@ -102,7 +102,7 @@ impl Listener {
         stop: &watch::Receiver<bool>,
         tasks: &mut JoinSet<()>,
     ) {
-        let Some(admission) = self.registry.admit(self.bounds.connections) else {
+        let Some(admission) = self.registry.admit(self.bounds.connections).await else {
             tracing::warn!("no room for another connection");
             // The socket's buffer is empty, so this either fits at once or never does.
             let _ = socket.into_std().and_then(|mut socket| socket.write(NO_ROOM));
@@ -147,6 +147,8 @@ async fn serve(
             // The guarded socket has the clock: this one would run while a connection is idle, too.
             .header_read_timeout(None)
             .max_headers(HEADER_FIELDS_MAX)
+            // Who says that nothing more comes may still read the answer.
+            .half_close(true)
             // Request line and header fields; each has its own check in `routes::edge`.
             .max_buf_size((2 * bounds.head_bytes).max(8_192))
             .serve_connection(io, service)

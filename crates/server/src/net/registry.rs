@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// An idle connection has nothing to finish, so its task ends as soon as it runs.
+const EVICTION_TIME: Duration = Duration::from_secs(1);
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +81,8 @@ impl Connection {
 pub(super) struct Registry {
     open: AtomicUsize,
     tickets: AtomicU64,
+    /// Told when a place is free.
+    freed: Notify,
     /// The idle ones by ticket: the first is idle for longest.
     idle: Mutex<BTreeMap<u64, Arc<Connection>>>,
 }
@@ -95,12 +102,15 @@ impl Registry {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Adds a connection while there are fewer than `most`. Beyond that the one idle for longest is
-    /// closed for it; `None` when none is idle.
-    pub(super) fn admit(self: &Arc<Self>, most: usize) -> Option<Admission> {
+    /// Adds a connection, for one task at a time. At `most` connections the one idle for longest is
+    /// closed first; `None` when none is idle.
+    pub(super) async fn admit(self: &Arc<Self>, most: usize) -> Option<Admission> {
         if self.open() >= most {
             let (_, oldest) = self.idle().pop_first()?;
             oldest.evicted.notify_one();
+            while self.open() >= most {
+                timeout(EVICTION_TIME, self.freed.notified()).await.ok()?;
+            }
         }
         self.open.fetch_add(1, Ordering::AcqRel);
         let connection = Arc::new(Connection {
@@ -124,6 +134,7 @@ impl Drop for Admission {
         let registry = &self.0.registry;
         registry.idle().remove(&self.0.ticket.swap(0, Ordering::AcqRel));
         registry.open.fetch_sub(1, Ordering::AcqRel);
+        registry.freed.notify_one();
     }
 }
 
@@ -134,18 +145,18 @@ mod tests {
     #[tokio::test]
     async fn the_one_idle_for_longest_makes_room() {
         let registry = Registry::new();
-        let first = registry.admit(2).unwrap();
-        let second = registry.admit(2).unwrap();
+        let first = registry.admit(2).await.unwrap();
+        let second = registry.admit(2).await.unwrap();
         first.0.enter(Phase::Head);
         first.0.enter(Phase::Busy);
         first.0.enter(Phase::Idle);
-        let third = registry.admit(2).unwrap();
-        second.0.evicted.notified().await;
-        drop(second);
+        let evicted = tokio::spawn(async move { second.0.evicted.notified().await });
+        let third = registry.admit(2).await.unwrap();
+        evicted.await.unwrap();
         assert_eq!(registry.open(), 2);
         first.0.enter(Phase::Busy);
         third.0.enter(Phase::Head);
-        assert!(registry.admit(2).is_none(), "nobody is idle");
+        assert!(registry.admit(2).await.is_none(), "nobody is idle");
         drop((first, third));
         assert_eq!(registry.open(), 0);
         assert!(registry.idle().is_empty());

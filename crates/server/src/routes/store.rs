@@ -97,7 +97,9 @@ pub(super) async fn arrive(
         received_at,
         time_zone: app.settings.time_zone,
         stream_id,
-        user_agent: text(&headers, &USER_AGENT)?,
+        user_agent: headers
+            .get(USER_AGENT)
+            .map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned()),
         trusted: writer.trusted,
         idempotency_key: text(&headers, &HeaderName::from_static(IDEMPOTENCY_KEY))?,
     };

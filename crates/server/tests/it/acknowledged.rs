@@ -82,3 +82,25 @@ fn requests_of_one_producer_wait_for_each_other() {
     });
     assert_eq!(stage.log.rows(), 2);
 }
+
+#[test]
+fn who_only_stopped_sending_gets_the_answer() {
+    let stage = Stage::open();
+    *stage.log.held.lock().unwrap() = Some(Vec::new());
+    let mut socket = stage.connect();
+    let length = GOOD.len();
+    write!(
+        socket,
+        "POST {MP} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{GOOD}"
+    )
+    .unwrap();
+    socket.shutdown(Shutdown::Write).unwrap();
+    eventually("the log has it", || stage.log.len() == 1);
+    std::thread::sleep(Duration::from_millis(100));
+    for (seq, done) in stage.log.held.lock().unwrap().take().unwrap() {
+        done(Ok(seq));
+    }
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+}

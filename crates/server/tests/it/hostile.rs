@@ -298,7 +298,6 @@ fn heads_that_are_malformed_or_too_large() {
         ("other authority", "GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), 400),
         ("long line", format!("GET /healthz?{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"), 414),
         ("long field", format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n"), 431),
-        ("many bytes", format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(50_000)), 431),
         ("many fields", format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(200)), 431),
         ("TLS", "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\u{fc}".into(), 400),
         ("HTTP/1.0 with chunks", "POST /mp/collect HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), 400),
@@ -311,6 +310,11 @@ fn heads_that_are_malformed_or_too_large() {
         let told: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
         assert_eq!(told, [status], "{name}");
     }
+    // More than the server ever reads: what it left unread may reset the connection, and take the
+    // answer with it.
+    let endless = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}", "x".repeat(50_000));
+    let answers = stage.talk_and_end(endless.as_bytes());
+    assert!(answers.iter().all(|answer| answer.status == 431), "{answers:?}");
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     assert!(stage.talk(preface).is_empty(), "HTTP/2 is not spoken");
     let old = stage.talk(b"GET /healthz HTTP/1.0\r\n\r\n");

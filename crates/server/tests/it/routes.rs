@@ -69,6 +69,13 @@ fn gtag_hits() {
     let stage = Stage::open();
     stage.get(HIT, &[]).ok(204);
     stage.post(HIT, &["Content-Type: text/plain;charset=UTF-8"], "").ok(204);
+    let latin = [
+        format!("GET {HIT} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nUser-Agent: ")
+            .as_bytes(),
+        b"\xe9\r\n\r\n",
+    ]
+    .concat();
+    assert_eq!(stage.talk(&latin)[0].status, 204, "no event is lost for its browser's name");
     let base = "/g/collect?v=2&tid=G-TEST123&cid=1.2";
     stage.post(base, &[], "en=page_view\r\nen=scroll\n\nen=purchase").ok(204);
     assert_eq!(stage.log.last().events.rows, 3);
