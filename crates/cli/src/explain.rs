@@ -45,7 +45,7 @@ mod tests {
     fn codes_in_sources() -> BTreeSet<String> {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let code = regex::Regex::new(r#""(E[1-6][0-9]{3})""#).unwrap();
-        let mut folders = ["project", "ingest", "engine", "pipeline", "server"]
+        let mut folders = ["project", "ingest", "engine", "eventlog", "pipeline", "server"]
             .map(|name| crates.join(name).join("src"))
             .to_vec();
         let mut codes = BTreeSet::new();

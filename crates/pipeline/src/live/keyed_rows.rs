@@ -310,7 +310,7 @@ fn compact(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use arrow::array::{Array, Int64Array, StringViewArray};
+    use arrow::array::{Int64Array, StringViewArray};
     use arrow::datatypes::{DataType, Field, Int64Type};
     use proptest::prelude::*;
 

@@ -32,7 +32,7 @@ pub(crate) fn drain_log(workspace: &Workspace, engine: &Embedded) -> Result<()> 
     if !dir.is_dir() {
         return Ok(());
     }
-    let (mut log, _) = Log::open(Arc::new(RealDisk), &dir, &Default::default())?;
+    let (log, _) = Log::open(Arc::new(RealDisk), &dir, &Default::default())?;
     let stored = stream_table::last_seq(&workspace.warehouse)?;
     let frames = log.frames(stored + 1)?;
     recover_into(&workspace.warehouse, engine, workspace.clock.as_ref(), frames)?;
