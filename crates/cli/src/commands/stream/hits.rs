@@ -39,18 +39,16 @@ pub(super) fn demo(count: u64, seed: u64, now_micros: i64) -> Result<Vec<Vec<u8>
     let read = generated(&settings, &folder);
     let _ = fs::remove_dir_all(&folder);
     let rows: Vec<Value> = read?;
-    let mut visitors: BTreeMap<(bool, String), Vec<Value>> = BTreeMap::new();
-    let mut buyers: BTreeMap<String, bool> = BTreeMap::new();
-    let name = |row: &Value| row["user_pseudo_id"].as_str().unwrap_or_default().to_owned();
-    for row in &rows {
-        *buyers.entry(name(row)).or_default() |= row["event_name"] == "purchase";
-    }
+    let mut visitors: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for row in rows {
-        let visitor = name(&row);
-        let waits = !buyers.get(&visitor).copied().unwrap_or_default();
-        visitors.entry((waits, visitor)).or_default().push(row);
+        let visitor = row["user_pseudo_id"].as_str().unwrap_or_default().to_owned();
+        visitors.entry(visitor).or_default().push(row);
     }
-    let mut chosen: Vec<Value> = visitors.into_values().flatten().take(count as usize).collect();
+    let mut visitors: Vec<Vec<Value>> = visitors.into_values().collect();
+    // Of those who buy, the ones with the shortest way come first.
+    visitors
+        .sort_by_key(|rows| (!rows.iter().any(|row| row["event_name"] == "purchase"), rows.len()));
+    let mut chosen: Vec<Value> = visitors.into_iter().flatten().take(count as usize).collect();
     chosen.sort_by_key(time);
     let youngest = chosen.last().map_or(now_micros, time);
     chosen
