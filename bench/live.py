@@ -1,0 +1,586 @@
+#!/usr/bin/env python3
+"""The live path: from an event sent over HTTP to the answer of a query on the mart.
+
+Stages: freshness at several rates, the highest rate that is sustained, the same with dbt-duckdb,
+recovery after kill -9, memory. Each rate has a server of its own on a fresh copy of the demo
+project; load and probes are processes of their own. See docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import environment
+import harness
+import live_events
+import live_http
+from build import DUCKDB_PROFILE
+from harness import BenchError, tell
+from scale import number
+
+HERE = Path(__file__).resolve().parent
+RATES = [1_000, 10_000, 50_000, 100_000]
+BATCHES = [25, 500]
+AIM_FRESH_SECONDS = 0.25
+AIM_RATE = 100_000
+LAG_LIMIT_SECONDS = 1.0
+# A rate counts as offered when so much of it was acknowledged in time.
+OFFERED_SHARE = 0.98
+WARM_UP_SECONDS = 1.5
+START_SECONDS = 120
+DRAIN_SECONDS = 180
+TICKS = os.sysconf("SC_CLK_TCK")
+CREDITS = """
+select attribution_model, sum(credit_micros) as micros from mart_attribution_daily group by 1
+"""
+MART = "select * from mart_attribution_daily"
+MART_ROWS_MAX = 100_000
+EXTERNAL = "read_parquet('{{ var('ga4_export') }}', union_by_name = true)"
+
+
+# -- server ---------------------------------------------------------------------------------------
+
+
+class Server:
+    """`clicktrail serve` on a project."""
+
+    def __init__(self, options, project: Path, *flags: str):
+        self.log = project / "serve.log"
+        command = [str(options.binary), "--log-format", "json", "serve", "--port", "0",
+                   "--threads", str(options.threads), *flags]
+        started = time.monotonic()
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(command, cwd=project, stdin=subprocess.DEVNULL,
+                                            stdout=output, stderr=subprocess.STDOUT)
+        try:
+            self.port = self.wait(started, lambda: self.address())
+            self.listening_seconds = time.monotonic() - started
+            self.wait(started, lambda: self.status()["ready"])
+        except BaseException:
+            self.kill()
+            raise
+        self.ready_seconds = time.monotonic() - started
+
+    def address(self) -> int | None:
+        """The port, once the server has told it."""
+        for line in self.log.read_text(errors="replace").splitlines():
+            if '"listening"' in line and "address" in line:
+                return int(json.loads(line)["address"].rpartition(":")[2])
+        return None
+
+    def wait(self, started: float, what):
+        """Asks again and again; fails when the server ended or takes too long."""
+        while True:
+            if self.process.poll() is not None or time.monotonic() - started > START_SECONDS:
+                text = "\n".join(self.log.read_text(errors="replace").splitlines()[-10:])
+                raise BenchError(f"the server did not start\n{text}")
+            if answer := what():
+                return answer
+            time.sleep(0.01)
+
+    def status(self) -> dict:
+        """How far it is."""
+        return live_http.get(self.port, "/api/v1/status")["data"]
+
+    def wait_for(self, seq: int) -> dict:
+        """The status once the tables hold that frame."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while (status := self.status())["applied_seq"] < seq:
+            if time.monotonic() > deadline or not status["phase"] == "live":
+                raise BenchError(f"the tables do not reach frame {seq}: {status}")
+            time.sleep(0.02)
+        return status
+
+    def credits(self) -> dict[str, int]:
+        """Millionths of conversions by attribution model."""
+        rows = live_http.query(self.port, CREDITS)
+        return {row["attribution_model"]: int(row["micros"]) for row in rows}
+
+    def mart(self) -> list[str]:
+        """All rows of the mart, in an order of our own."""
+        rows = live_http.query(self.port, MART, limit=MART_ROWS_MAX)
+        return sorted(json.dumps(row, sort_keys=True) for row in rows)
+
+    def cpu_seconds(self) -> float:
+        """User and system time up to now."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def memory(self, field: str) -> int:
+        """`VmRSS` or `VmHWM` in bytes."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024
+        raise BenchError("the server is gone")
+
+    def forget_peak(self) -> None:
+        """Sets the peak to what is in memory now."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def kill(self) -> None:
+        """As a crash does."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """In order: events are stored."""
+        self.process.send_signal(signal.SIGTERM)
+        if self.process.wait(DRAIN_SECONDS) != 0:
+            raise BenchError(f"the server ended with {self.process.returncode}\n"
+                             + self.log.read_text(errors="replace")[-2_000:])
+
+
+class Helper:
+    """A process of ours that waits for a line, works, and prints JSON."""
+
+    def __init__(self, script: str, *flags: object):
+        command = [sys.executable, str(HERE / script), *map(str, flags)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, bufsize=1)
+        if self.process.stdout.readline() != "ready\n":
+            self.process.wait()
+            raise BenchError(f"{script} did not start")
+
+    def go(self) -> None:
+        """The next step."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def result(self) -> dict:
+        """What it found; fails when something went wrong on its way."""
+        line = self.process.stdout.readline()
+        self.process.wait()
+        found = json.loads(line) if line else {"problems": ["it ended without a result"]}
+        if found["problems"]:
+            raise BenchError(f"{self.process.args[1]}: {'; '.join(found['problems'][:3])}")
+        return found
+
+    def end(self) -> None:
+        """Ends it if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+# -- what is prepared once ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Files that all stages use."""
+
+    work: Path
+    shop: Path
+    """The demo project with its data and its built tables; copied for each server."""
+    pool: Path
+    lines: Path
+    """Events of a probe."""
+    pool_text: str
+    base_events: int
+
+
+def prepare(options, work: Path) -> Prepared:
+    """Demo project with tables, events to send, events to probe with."""
+    shop = work / "shop"
+    harness.capture([str(options.binary), "init", str(shop), "--demo"], work)
+    server = Server(options, shop)
+    tell(f"first build and start: {harness.seconds(server.ready_seconds)}")
+    base = server.status()["tables"].get("events", 0)
+    server.stop()
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    harness.capture([str(options.binary), "generate", "--out", str(work / "new"), "--format",
+                     "ndjson", "--days", "1", "--first-day", today, "--seed", "7", "--events",
+                     str(options.pool)], work)
+    file = next((work / "new").glob("*.ndjson"))
+    rows = live_events.pool(file)
+    (work / "pool").write_bytes(pickle.dumps(rows))
+    (work / "probe").write_bytes(live_events.probe(file))
+    orders = sum(row.is_order for row in rows)
+    size = sum(len(row.line) for row in rows) / len(rows)
+    text = (f"{len(rows):,} generated events of the GA4 export's shape, {size:,.0f} bytes each, "
+            f"{1000 * orders / len(rows):.1f} purchases in 1,000")
+    tell(f"pool: {text}")
+    return Prepared(work, shop, work / "pool", work / "probe", text, base)
+
+
+def project_of(prepared: Prepared) -> Path:
+    """A fresh copy of the demo project."""
+    path = prepared.work / "live"
+    harness.remove(path)
+    return Path(shutil.copytree(prepared.shop, path))
+
+
+def load_of(prepared: Prepared, server: Server, options, rate: float, batch: int, seconds: float,
+            events: int | None = None) -> Helper:
+    """The generator, loaded and waiting."""
+    flags = ["--events", events] if events else []
+    return Helper("live_load.py", "--port", server.port, "--pool", prepared.pool, "--rate", rate,
+                  "--batch", batch, "--seconds", seconds, "--connections", options.connections,
+                  *flags)
+
+
+def check(server: Server, before: dict[str, int], orders: int, what: str) -> None:
+    """Fails unless every attribution model has exactly these conversions more."""
+    status, after = server.status(), server.credits()
+    more = {name: micros - before.get(name, 0) for name, micros in after.items()}
+    if not more or set(more.values()) != {orders * 1_000_000}:
+        raise BenchError(f"{what}: {orders} orders sent, credits in millionths: {more}\n{status}")
+    if status["live_batch_mismatch"]:
+        raise BenchError(f"{what}: live_batch_mismatch is {status['live_batch_mismatch']}")
+
+
+# -- freshness ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One rate."""
+
+    rate: int
+    batch: int
+    seconds: float
+    fresh: list[float]
+    acks: list[float]
+    skipped: int
+    acked_per_second: float
+    applied_per_second: float
+    lag_seconds: float
+    drained_seconds: float
+    server_cores: float
+    generator_cores: float
+    peak_bytes: int
+    busy: int
+    """Answers 429 and 503."""
+
+    @property
+    def is_sustained(self) -> bool:
+        """Whether the tables kept up with what was offered."""
+        is_offered = self.acked_per_second >= OFFERED_SHARE * self.rate
+        return is_offered and self.lag_seconds < LAG_LIMIT_SECONDS
+
+
+def stage(options, prepared: Prepared, rate: int, batch: int, seconds: float) -> Stage:
+    """Load and probes on a fresh server; `rate` 0 is probes only."""
+    server = Server(options, project_of(prepared))
+    helpers: list[Helper] = []
+    try:
+        before = server.credits()
+        probe = Helper("live_probe.py", "--port", server.port, "--lines", prepared.lines)
+        helpers.append(probe)
+        load = load_of(prepared, server, options, rate, batch, seconds) if rate else None
+        helpers += [load] if load else []
+        probe.go()
+        time.sleep(WARM_UP_SECONDS)
+        server.forget_peak()
+        first, cpu, started = server.status(), server.cpu_seconds(), time.monotonic()
+        if load:
+            load.go()
+        probe.go()
+        time.sleep(seconds)
+        # Asked before anything is waited for: the lag of a tired server grows away quickly.
+        last = server.status()
+        elapsed = time.monotonic() - started
+        server_cores = (server.cpu_seconds() - cpu) / elapsed
+        probe.go()
+        sent = load.result() if load else None
+        probed = probe.result()
+        server.wait_for(server.status()["durable_seq"])
+        drained = time.monotonic() - started - elapsed
+        orders = probed["sent"] + (sent["orders"] if sent else 0)
+        name = f"{rate:,} events/s in batches of {batch}"
+        check(server, before, orders, name)
+        return Stage(
+            rate, batch, seconds, probed["fresh"], sent["latencies"] if sent else probed["acks"],
+            probed["skipped"], sent["events_in_time"] / seconds if sent else 0.0,
+            (last["events"] - first["events"]) / elapsed, last["lag_seconds"], drained,
+            server_cores, sent["cpu_seconds"] / sent["seconds"] if sent else 0.0,
+            server.memory("VmHWM"),
+            sum(count for code, count in sent["statuses"].items() if code != "200") if sent else 0)
+    finally:
+        for helper in helpers:
+            helper.end()
+        server.kill()
+
+
+def percentile(values: list[float], share: float) -> str:
+    """A value of the sorted list, or a dash."""
+    if not values:
+        return "–"
+    return harness.seconds(values[min(len(values) - 1, int(share * len(values)))])
+
+
+def stage_row(found: Stage) -> list[str]:
+    """One line of the table."""
+    name = f"{found.rate:,}/s, batches of {found.batch}" if found.rate else "only probes"
+    peak = harness.mebibytes(found.peak_bytes)
+    per_second = [f"{found.acked_per_second:,.0f}" if found.rate else "–",
+                  f"{found.applied_per_second:,.0f}"]
+    generator = f"{found.generator_cores:.2f}" if found.rate else "–"
+    return [name, percentile(found.fresh, 0.5), percentile(found.fresh, 0.99),
+            percentile(found.acks, 0.5), percentile(found.acks, 0.99), *per_second,
+            harness.seconds(found.lag_seconds), f"{found.server_cores:.2f}", generator, peak]
+
+
+def tell_stage(found: Stage) -> None:
+    """Progress."""
+    row = stage_row(found)
+    tell(f"{row[0]}: fresh {row[1]} / {row[2]}, ack {row[3]} / {row[4]}, acked {row[5]}/s, applied "
+         f"{row[6]}/s, lag {row[7]}, server {row[8]} and generator {row[9]} cores, peak {row[10]}, "
+         f"drained in {harness.seconds(found.drained_seconds)}, {len(found.fresh)} probes, "
+         f"{found.skipped} skipped, {found.busy} refused")
+
+
+def sustained(options, prepared: Prepared, stages: list[Stage]) -> list[Stage]:
+    """Tries rates, each for `--sustained` seconds, near the edge that the stages have shown."""
+    batch = max(options.batches)
+    known = [found for found in stages if found.batch == batch and found.rate]
+    kept = [found.rate for found in known if found.is_sustained]
+    lost = [found for found in known if not found.is_sustained]
+    # A server that is behind shows what it can do.
+    rate = lost[0].applied_per_second if lost else 1.2 * max(kept, default=1_000)
+    rate = max(rate, 1.05 * max(kept, default=0))
+    least, most, tried = 0.0, float("inf"), []
+    for _ in range(options.tries):
+        rate = max(1_000, round(rate, -3))
+        tried.append(stage(options, prepared, int(rate), batch, options.sustained))
+        tell_stage(tried[-1])
+        if tried[-1].is_sustained:
+            least = rate
+            rate = 1.2 * rate if most == float("inf") else (least + most) / 2
+        else:
+            most = rate
+            rate = (least + most) / 2 if least else 0.75 * rate
+    return tried
+
+
+# -- dbt, recovery, memory ------------------------------------------------------------------------
+
+
+def dbt(options, prepared: Prepared, venv: Path) -> list[float]:
+    """Seconds from ten events in a DuckDB table to the mart, by dbt-duckdb."""
+    project = harness.copy_project(prepared.work, "dbt")
+    sources = project / "models" / "sources.yml"
+    text = sources.read_text()
+    if text.count(EXTERNAL) != 1:
+        raise BenchError(f"{sources} reads its events in another way than this script knows")
+    # A bracket keeps dbt-duckdb from taking it for a file name.
+    sources.write_text(text.replace(EXTERNAL, "(select * from ga4_events)"))
+    profiles, database = prepared.work / "profiles", project / "bench.duckdb"
+    profiles.mkdir(exist_ok=True)
+    (profiles / "profiles.yml").write_text(
+        DUCKDB_PROFILE.format(database=database, threads=options.threads))
+    command = [str(venv / "python"), str(HERE / "live_dbt.py"), str(database), str(project),
+               str(profiles), str(options.threads), str(options.runs),
+               str(prepared.shop / "data" / "ga4" / "events_*.parquet")]
+    runs = json.loads(harness.capture(command, project, environment.DBT_ENVIRONMENT))
+    found = [run["seconds"] for run in runs]
+    tell(f"dbt-duckdb: {harness.seconds(statistics.median(found))} ({harness.spread(found)})")
+    return found
+
+
+def send(options, prepared: Prepared, server: Server, events: int) -> dict:
+    """Sends so many events as fast as they are taken; waits until the tables hold them."""
+    batch = max(options.batches)
+    load = load_of(prepared, server, options, 0, batch, 3_600, events)
+    try:
+        load.go()
+        sent = load.result()
+    finally:
+        load.end()
+    server.wait_for(sent["seq"])
+    return sent
+
+
+@dataclass(frozen=True)
+class Life:
+    """Memory and starts."""
+
+    events: int
+    """In the tables, those of the demo included."""
+    unstored: int
+    resident_bytes: int
+    peak_bytes: int
+    taken_per_second: float
+    start_seconds: float
+    start_resident_bytes: int
+    recovery_seconds: float
+    recovery_listening_seconds: float
+    recovery_peak_bytes: int
+
+
+def life(options, prepared: Prepared) -> Life:
+    """Events into the tables, an orderly restart, events into the log only, a crash, a start."""
+    project = project_of(prepared)
+    keeps = ["--store-every", "86400"]
+    server = Server(options, project)
+    try:
+        before = server.credits()
+        started = time.monotonic()
+        sent = send(options, prepared, server, number(options.events))
+        rate = sent["events"] / (time.monotonic() - started)
+        check(server, before, sent["orders"], "memory")
+        resident, peak = server.memory("VmRSS"), server.memory("VmHWM")
+        mart = server.mart()
+        server.stop()
+        tell(f"memory after {sent['events']:,} events: {harness.mebibytes(resident)}, "
+             f"{harness.mebibytes(peak)} at most; {rate:,.0f} events/s")
+        server = Server(options, project, *keeps)
+        start, start_resident = server.ready_seconds, server.memory("VmRSS")
+        if server.mart() != mart:
+            raise BenchError("the mart built from the tables differs from the live one before")
+        events = server.status()["tables"].get("events", 0)
+        # Below the 500,000 at which events are stored in any case, and visitors of their own.
+        middle = server.credits()
+        new = send_others(options, prepared, server)
+        check(server, middle, new["orders"], "events in the log")
+        mart = server.mart()
+        server.kill()
+        server = Server(options, project, *keeps)
+        if server.mart() != mart:
+            raise BenchError("the mart after kill -9 differs from the one before")
+        tell(f"start with {events:,} events: {harness.seconds(start)}; after kill -9 with "
+             f"{new['events']:,} more in the log: {harness.seconds(server.ready_seconds)}")
+        return Life(events, new["events"], resident, peak, rate, start, start_resident,
+                    server.ready_seconds, server.listening_seconds, server.memory("VmHWM"))
+    finally:
+        server.kill()
+
+
+def send_others(options, prepared: Prepared, server: Server) -> dict:
+    """Events of visitors that the tables do not know yet."""
+    rows = pickle.loads(prepared.pool.read_bytes())
+    other = prepared.work / "others"
+    # Letters where the others have digits.
+    mark, own = live_events.MARK, live_events.MARK[:-1] + b"x"
+    changed = [live_events.Row(row.line.replace(mark, b"x" + mark), row.is_order) for row in rows]
+    assert own != mark
+    other.write_bytes(pickle.dumps(changed))
+    return send(options, Prepared(prepared.work, prepared.shop, other, prepared.lines,
+                                  prepared.pool_text, prepared.base_events),
+                server, number(options.unstored))
+
+
+# -- report ---------------------------------------------------------------------------------------
+
+
+def met(is_met: bool) -> str:
+    """For the eye."""
+    return "met" if is_met else "**missed**"
+
+
+def verdicts(options, stages: list[Stage], tried: list[Stage], dbt_seconds: list[float]) -> list[str]:
+    """What the figures say."""
+    lines = []
+    quiet = next((found for found in stages if not found.rate and found.fresh), None)
+    if quiet and dbt_seconds:
+        ours, theirs = statistics.median(quiet.fresh), statistics.median(dbt_seconds)
+        lines.append(
+            f"- **Event to mart: {harness.seconds(ours)} live, {harness.seconds(theirs)} with "
+            f"dbt-duckdb ({harness.spread(dbt_seconds)}): {theirs / ours:,.0f} × fresher**")
+    aimed = [found for found in stages if found.rate == AIM_RATE]
+    for found in aimed:
+        p99 = found.fresh[int(0.99 * len(found.fresh))] if found.fresh else float("inf")
+        good = found.is_sustained and p99 < AIM_FRESH_SECONDS
+        lines.append(f"- Aim: {AIM_RATE:,} events/s in batches of {found.batch} with p99 under "
+                     f"250 ms: {met(good)}, {found.applied_per_second:,.0f} events/s in the tables, "
+                     f"p99 {harness.seconds(p99)}")
+    if tried:
+        best = max((found for found in tried if found.is_sustained), key=lambda found: found.rate,
+                   default=None)
+        said = ("none of these" if best is None else
+                f"**{best.rate:,} events/s**, freshness {percentile(best.fresh, 0.5)} / "
+                f"{percentile(best.fresh, 0.99)}")
+        rates = ", ".join(f"{found.rate:,}" for found in tried)
+        lines.append(f"- Highest rate sustained for {options.sustained:g} s, in batches of "
+                     f"{tried[0].batch}, lag below 1 s at the end: {said} (tried: {rates})")
+    return lines
+
+
+def life_table(found: Life) -> str:
+    """Memory and starts."""
+    rows = [
+        [f"{found.events:,} events in the tables, sent live", "–",
+         harness.mebibytes(found.resident_bytes), harness.mebibytes(found.peak_bytes)],
+        ["start with them, after an orderly stop", harness.seconds(found.start_seconds),
+         harness.mebibytes(found.start_resident_bytes), "–"],
+        [f"start with them, after kill -9, and {found.unstored:,} more in the log only",
+         harness.seconds(found.recovery_seconds), "–",
+         harness.mebibytes(found.recovery_peak_bytes)],
+    ]
+    return harness.table(["memory and recovery", "until ready", "RSS", "peak RSS"], rows)
+
+
+def report(options, load: float, prepared: Prepared, stages: list[Stage], tried: list[Stage],
+           dbt_seconds: list[float], living: Life | None) -> str:
+    """The section of the page."""
+    head = ["offered", "event to mart, p50", "p99", "acknowledged, p50", "p99", "acked/s",
+            "in tables/s", "lag at the end", "server, cores", "generator, cores", "peak RSS"]
+    parts = [harness.table(head, [stage_row(found) for found in stages])] if stages else []
+    lines = verdicts(options, stages, tried, dbt_seconds)
+    if living:
+        parts.append(life_table(living))
+        lines.append(f"- Event collection was open {harness.seconds(living.recovery_listening_seconds)} "
+                     f"after that start; bulk loading took {living.taken_per_second:,.0f} events/s")
+    skipped = sum(found.skipped for found in [*stages, *tried])
+    busy = sum(found.busy for found in [*stages, *tried])
+    lines += [
+        f"- Sent: {prepared.pool_text}; {prepared.base_events:,} events in the tables before; "
+        f"{options.seconds:g} s a row; {options.connections} connections",
+        f"- Probes that could not start within a second: {skipped}; requests told to come again: "
+        f"{busy}",
+        "- Every stage: each attribution model credits exactly the orders sent, "
+        "live_batch_mismatch 0; "
+        + ("live mart equal to the rebuilt one after stop and after kill -9" if living else
+           "no restart in this run"),
+        *harness.machine(options, load)]
+    return "\n\n".join([*parts, "\n".join(lines)])
+
+
+def run() -> None:
+    """See the module."""
+    parser = harness.arguments("Freshness, rates, recovery and memory of `serve`.", runs=3)
+    parser.add_argument("--rates", default=",".join(map(str, RATES)), help="default: %(default)s")
+    parser.add_argument("--batches", default=",".join(map(str, BATCHES)), help="default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=8, help="of a rate; default: %(default)s")
+    parser.add_argument("--sustained", type=float, default=20, metavar="SECONDS",
+                        help="of a try for the highest rate; default: %(default)s")
+    parser.add_argument("--tries", type=int, default=3, help="0 leaves it out; default: %(default)s")
+    parser.add_argument("--events", default="300K", help="into the tables, e.g. 20M; 0 leaves "
+                        "memory and recovery out; default: %(default)s")
+    parser.add_argument("--unstored", default="100K", help="in the log only; default: %(default)s")
+    parser.add_argument("--pool", type=int, default=120_000, help="events to send again and again, "
+                        "as new visitors; default: %(default)s")
+    parser.add_argument("--connections", type=int, default=16, help="default: %(default)s")
+    parser.add_argument("--without-dbt", action="store_true", help="leave dbt out, for a trial")
+    options = parser.parse_args()
+    rates = [int(text) for text in options.rates.split(",") if text]
+    options.batches = [int(text) for text in options.batches.split(",")]
+    if options.pool < 2 * options.connections * max(options.batches):
+        raise BenchError("--pool is too small for these connections and batches")
+    venv = None if options.without_dbt else environment.ensure()
+    load = harness.settle(options)
+    with harness.workspace(options) as work:
+        prepared = prepare(options, work)
+        stages = []
+        for rate, batch in [(0, 0), *((rate, batch) for batch in options.batches for rate in rates)]:
+            stages.append(stage(options, prepared, rate, batch, options.seconds))
+            tell_stage(stages[-1])
+        dbt_seconds = dbt(options, prepared, venv) if venv else []
+        tried = sustained(options, prepared, stages) if options.tries and rates else []
+        living = life(options, prepared) if number(options.events) else None
+        body = report(options, load, prepared, stages, tried, dbt_seconds, living)
+    harness.publish(options, "live", body)
+
+
+if __name__ == "__main__":
+    harness.main(run)
