@@ -254,6 +254,7 @@ class Stage:
     skipped: int
     acked_per_second: float
     applied_per_second: float
+    """All events by the time until all were in the tables, which goes on after the load."""
     lag_seconds: float
     drained_seconds: float
     server_cores: float
@@ -293,16 +294,17 @@ def stage(options, prepared: Prepared, rate: int, batch: int, seconds: float) ->
         server_cores = (server.cpu_seconds() - cpu) / elapsed
         probe.go()
         sent = load.result() if load else None
+        events = server.wait_for(server.status()["durable_seq"])["events"] - first["events"]
+        all_in_seconds = max(time.monotonic() - started, seconds)
         probed = probe.result()
         server.wait_for(server.status()["durable_seq"])
-        drained = time.monotonic() - started - elapsed
         orders = probed["sent"] + (sent["orders"] if sent else 0)
         name = f"{rate:,} events/s in batches of {batch}"
         check(server, before, orders, name)
         return Stage(
             rate, batch, seconds, probed["fresh"], sent["latencies"] if sent else probed["acks"],
             probed["skipped"], sent["events_in_time"] / seconds if sent else 0.0,
-            (last["events"] - first["events"]) / elapsed, last["lag_seconds"], drained,
+            events / all_in_seconds, last["lag_seconds"], all_in_seconds - elapsed,
             server_cores, sent["cpu_seconds"] / sent["seconds"] if sent else 0.0,
             server.memory("VmHWM"),
             sum(count for code, count in sent["statuses"].items() if code != "200") if sent else 0)

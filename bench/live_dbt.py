@@ -35,12 +35,17 @@ from numbered semi join chosen using (name) where place <= 10
 """
 
 
+def value(connection, sql: str):
+    """The only value of an answer."""
+    return connection.execute(sql).fetchall()[0][0]
+
+
 def one_run(database: str, command: list[str], project: str, number: int, log: Path) -> dict:
     """Seconds from the insert to the answer, and conversions before and after."""
     connection = duckdb.connect(database)
-    before = connection.sql(SQL).fetchone()[0]
+    before = value(connection, SQL)
     started = time.perf_counter()
-    inserted = connection.execute(INSERT.format(number=number)).fetchone()[0]
+    inserted = connection.execute(INSERT.format(number=number)).fetchall()[0][0]
     connection.close()
     with log.open("w") as output:
         done = subprocess.run(command, cwd=project, stdout=output, stderr=subprocess.STDOUT,
@@ -48,10 +53,10 @@ def one_run(database: str, command: list[str], project: str, number: int, log: P
     if done.returncode != 0:
         sys.exit(f"dbt run failed\n{log.read_text()}")
     connection = duckdb.connect(database, read_only=True)
-    after = connection.sql(SQL).fetchone()[0]
+    after = value(connection, SQL)
     seconds = time.perf_counter() - started
-    models = connection.sql("select count(distinct attribution_model) from mart_attribution_daily")
-    added = float(after - before) / models.fetchone()[0]
+    models = value(connection, "select count(distinct attribution_model) from mart_attribution_daily")
+    added = float(after - before) / models
     connection.close()
     if inserted != 10 or added != 1:
         sys.exit(f"{inserted} events inserted, {added} conversions more; not 10 and 1")
