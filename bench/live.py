@@ -9,13 +9,9 @@ project; load and probes are processes of their own. See docs/benchmarks.md.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shutil
-import signal
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +19,9 @@ from pathlib import Path
 import environment
 import harness
 import live_events
-import live_http
 from build import DUCKDB_PROFILE
 from harness import BenchError, tell
+from live_processes import Helper, Server
 from scale import number
 
 HERE = Path(__file__).resolve().parent
@@ -37,139 +33,10 @@ LAG_LIMIT_SECONDS = 1.0
 # A rate counts as offered when so much of it was acknowledged in time.
 OFFERED_SHARE = 0.98
 WARM_UP_SECONDS = 1.5
-START_SECONDS = 120
-DRAIN_SECONDS = 180
-TICKS = os.sysconf("SC_CLK_TCK")
-CREDITS = """
-select attribution_model, sum(credit_micros) as micros from mart_attribution_daily group by 1
-"""
-MART = "select * from mart_attribution_daily"
-MART_ROWS_MAX = 100_000
+SEND_SECONDS = 7_200
+# Visitors of this pass over the pool and of later ones are in no table yet, even after 20 M events.
+LATER_PASS = 50_000
 EXTERNAL = "read_parquet('{{ var('ga4_export') }}', union_by_name = true)"
-
-
-# -- server ---------------------------------------------------------------------------------------
-
-
-class Server:
-    """`clicktrail serve` on a project."""
-
-    def __init__(self, options, project: Path, *flags: str):
-        self.log = project / "serve.log"
-        command = [str(options.binary), "--log-format", "json", "serve", "--port", "0",
-                   "--threads", str(options.threads), *flags]
-        started = time.monotonic()
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(command, cwd=project, stdin=subprocess.DEVNULL,
-                                            stdout=output, stderr=subprocess.STDOUT)
-        try:
-            self.port = self.wait(started, lambda: self.address())
-            self.listening_seconds = time.monotonic() - started
-            self.wait(started, lambda: self.status()["ready"])
-        except BaseException:
-            self.kill()
-            raise
-        self.ready_seconds = time.monotonic() - started
-
-    def address(self) -> int | None:
-        """The port, once the server has told it."""
-        for line in self.log.read_text(errors="replace").splitlines():
-            if '"listening"' in line and "address" in line:
-                return int(json.loads(line)["address"].rpartition(":")[2])
-        return None
-
-    def wait(self, started: float, what):
-        """Asks again and again; fails when the server ended or takes too long."""
-        while True:
-            if self.process.poll() is not None or time.monotonic() - started > START_SECONDS:
-                text = "\n".join(self.log.read_text(errors="replace").splitlines()[-10:])
-                raise BenchError(f"the server did not start\n{text}")
-            if answer := what():
-                return answer
-            time.sleep(0.01)
-
-    def status(self) -> dict:
-        """How far it is."""
-        return live_http.get(self.port, "/api/v1/status")["data"]
-
-    def wait_for(self, seq: int) -> dict:
-        """The status once the tables hold that frame."""
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while (status := self.status())["applied_seq"] < seq:
-            if time.monotonic() > deadline or not status["phase"] == "live":
-                raise BenchError(f"the tables do not reach frame {seq}: {status}")
-            time.sleep(0.02)
-        return status
-
-    def credits(self) -> dict[str, int]:
-        """Millionths of conversions by attribution model."""
-        rows = live_http.query(self.port, CREDITS)
-        return {row["attribution_model"]: int(row["micros"]) for row in rows}
-
-    def mart(self) -> list[str]:
-        """All rows of the mart, in an order of our own."""
-        rows = live_http.query(self.port, MART, limit=MART_ROWS_MAX)
-        return sorted(json.dumps(row, sort_keys=True) for row in rows)
-
-    def cpu_seconds(self) -> float:
-        """User and system time up to now."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def memory(self, field: str) -> int:
-        """`VmRSS` or `VmHWM` in bytes."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith(f"{field}:"):
-                return int(line.split()[1]) * 1024
-        raise BenchError("the server is gone")
-
-    def forget_peak(self) -> None:
-        """Sets the peak to what is in memory now."""
-        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
-
-    def kill(self) -> None:
-        """As a crash does."""
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> None:
-        """In order: events are stored."""
-        self.process.send_signal(signal.SIGTERM)
-        if self.process.wait(DRAIN_SECONDS) != 0:
-            raise BenchError(f"the server ended with {self.process.returncode}\n"
-                             + self.log.read_text(errors="replace")[-2_000:])
-
-
-class Helper:
-    """A process of ours that waits for a line, works, and prints JSON."""
-
-    def __init__(self, script: str, *flags: object):
-        command = [sys.executable, str(HERE / script), *map(str, flags)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True, bufsize=1)
-        if self.process.stdout.readline() != "ready\n":
-            self.process.wait()
-            raise BenchError(f"{script} did not start")
-
-    def go(self) -> None:
-        """The next step."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def result(self) -> dict:
-        """What it found; fails when something went wrong on its way."""
-        line = self.process.stdout.readline()
-        self.process.wait()
-        found = json.loads(line) if line else {"problems": ["it ended without a result"]}
-        if found["problems"]:
-            raise BenchError(f"{self.process.args[1]}: {'; '.join(found['problems'][:3])}")
-        return found
-
-    def end(self) -> None:
-        """Ends it if it still runs."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
 
 # -- what is prepared once ------------------------------------------------------------------------
@@ -221,9 +88,8 @@ def project_of(prepared: Prepared) -> Path:
 
 
 def load_of(prepared: Prepared, server: Server, options, rate: float, batch: int, seconds: float,
-            events: int | None = None) -> Helper:
+            *flags: object) -> Helper:
     """The generator, loaded and waiting."""
-    flags = ["--events", events] if events else []
     return Helper("live_load.py", "--port", server.port, "--pool", prepared.pool, "--rate", rate,
                   "--batch", batch, "--seconds", seconds, "--connections", options.connections,
                   *flags)
@@ -344,12 +210,13 @@ def tell_stage(found: Stage) -> None:
 
 def sustained(options, prepared: Prepared, stages: list[Stage]) -> list[Stage]:
     """Tries rates, each for `--sustained` seconds, near the edge that the stages have shown."""
-    batch = max(options.batches)
-    known = [found for found in stages if found.batch == batch and found.rate]
+    loaded = [found for found in stages if found.rate]
+    batch = max(loaded, key=lambda found: found.applied_per_second).batch
+    known = [found for found in loaded if found.batch == batch]
     kept = [found.rate for found in known if found.is_sustained]
     lost = [found for found in known if not found.is_sustained]
-    # A server that is behind shows what it can do.
-    rate = lost[0].applied_per_second if lost else 1.2 * max(kept, default=1_000)
+    # A server that is behind shows what it can do; a bit more than with the load beside it.
+    rate = 0.9 * lost[0].applied_per_second if lost else 1.2 * max(kept, default=1_000)
     rate = max(rate, 1.05 * max(kept, default=0))
     least, most, tried = 0.0, float("inf"), []
     for _ in range(options.tries):
@@ -358,10 +225,12 @@ def sustained(options, prepared: Prepared, stages: list[Stage]) -> list[Stage]:
         tell_stage(tried[-1])
         if tried[-1].is_sustained:
             least = rate
-            rate = 1.2 * rate if most == float("inf") else (least + most) / 2
         else:
             most = rate
-            rate = (least + most) / 2 if least else 0.75 * rate
+        if not least:
+            rate *= 0.75
+        else:
+            rate = 1.2 * rate if most == float("inf") else (least + most) / 2
     return tried
 
 
@@ -390,10 +259,11 @@ def dbt(options, prepared: Prepared, venv: Path) -> list[float]:
     return found
 
 
-def send(options, prepared: Prepared, server: Server, events: int) -> dict:
+def send(options, prepared: Prepared, server: Server, events: int, first_pass: int = 1) -> dict:
     """Sends so many events as fast as they are taken; waits until the tables hold them."""
     batch = max(options.batches)
-    load = load_of(prepared, server, options, 0, batch, 3_600, events)
+    load = load_of(prepared, server, options, 0, batch, SEND_SECONDS, "--events", events,
+                   "--first-pass", first_pass)
     try:
         load.go()
         sent = load.result()
@@ -441,9 +311,8 @@ def life(options, prepared: Prepared) -> Life:
         if server.mart() != mart:
             raise BenchError("the mart built from the tables differs from the live one before")
         events = server.status()["tables"].get("events", 0)
-        # Below the 500,000 at which events are stored in any case, and visitors of their own.
         middle = server.credits()
-        new = send_others(options, prepared, server)
+        new = send(options, prepared, server, number(options.unstored), LATER_PASS)
         check(server, middle, new["orders"], "events in the log")
         mart = server.mart()
         server.kill()
@@ -458,20 +327,6 @@ def life(options, prepared: Prepared) -> Life:
         server.kill()
 
 
-def send_others(options, prepared: Prepared, server: Server) -> dict:
-    """Events of visitors that the tables do not know yet."""
-    rows = pickle.loads(prepared.pool.read_bytes())
-    other = prepared.work / "others"
-    # Letters where the others have digits.
-    mark, own = live_events.MARK, live_events.MARK[:-1] + b"x"
-    changed = [live_events.Row(row.line.replace(mark, b"x" + mark), row.is_order) for row in rows]
-    assert own != mark
-    other.write_bytes(pickle.dumps(changed))
-    return send(options, Prepared(prepared.work, prepared.shop, other, prepared.lines,
-                                  prepared.pool_text, prepared.base_events),
-                server, number(options.unstored))
-
-
 # -- report ---------------------------------------------------------------------------------------
 
 
@@ -480,7 +335,8 @@ def met(is_met: bool) -> str:
     return "met" if is_met else "**missed**"
 
 
-def verdicts(options, stages: list[Stage], tried: list[Stage], dbt_seconds: list[float]) -> list[str]:
+def verdicts(options, stages: list[Stage], tried: list[Stage],
+             dbt_seconds: list[float]) -> list[str]:
     """What the figures say."""
     lines = []
     quiet = next((found for found in stages if not found.rate and found.fresh), None)
@@ -494,8 +350,8 @@ def verdicts(options, stages: list[Stage], tried: list[Stage], dbt_seconds: list
         p99 = found.fresh[int(0.99 * len(found.fresh))] if found.fresh else float("inf")
         good = found.is_sustained and p99 < AIM_FRESH_SECONDS
         lines.append(f"- Aim: {AIM_RATE:,} events/s in batches of {found.batch} with p99 under "
-                     f"250 ms: {met(good)}, {found.applied_per_second:,.0f} events/s in the tables, "
-                     f"p99 {harness.seconds(p99)}")
+                     f"250 ms: {met(good)}, {found.applied_per_second:,.0f} events/s in the "
+                     f"tables, p99 {harness.seconds(p99)}")
     if tried:
         best = max((found for found in tried if found.is_sustained), key=lambda found: found.rate,
                    default=None)
@@ -531,8 +387,9 @@ def report(options, load: float, prepared: Prepared, stages: list[Stage], tried:
     lines = verdicts(options, stages, tried, dbt_seconds)
     if living:
         parts.append(life_table(living))
-        lines.append(f"- Event collection was open {harness.seconds(living.recovery_listening_seconds)} "
-                     f"after that start; bulk loading took {living.taken_per_second:,.0f} events/s")
+        listening = harness.seconds(living.recovery_listening_seconds)
+        lines.append(f"- After kill -9, events were taken {listening} from the start on; sent as "
+                     f"fast as taken: {living.taken_per_second:,.0f} events/s")
     skipped = sum(found.skipped for found in [*stages, *tried])
     busy = sum(found.busy for found in [*stages, *tried])
     lines += [
@@ -552,11 +409,13 @@ def run() -> None:
     """See the module."""
     parser = harness.arguments("Freshness, rates, recovery and memory of `serve`.", runs=3)
     parser.add_argument("--rates", default=",".join(map(str, RATES)), help="default: %(default)s")
-    parser.add_argument("--batches", default=",".join(map(str, BATCHES)), help="default: %(default)s")
+    parser.add_argument("--batches", default=",".join(map(str, BATCHES)),
+                        help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=8, help="of a rate; default: %(default)s")
     parser.add_argument("--sustained", type=float, default=20, metavar="SECONDS",
                         help="of a try for the highest rate; default: %(default)s")
-    parser.add_argument("--tries", type=int, default=3, help="0 leaves it out; default: %(default)s")
+    parser.add_argument("--tries", type=int, default=3,
+                        help="0 leaves it out; default: %(default)s")
     parser.add_argument("--events", default="300K", help="into the tables, e.g. 20M; 0 leaves "
                         "memory and recovery out; default: %(default)s")
     parser.add_argument("--unstored", default="100K", help="in the log only; default: %(default)s")
@@ -574,7 +433,8 @@ def run() -> None:
     with harness.workspace(options) as work:
         prepared = prepare(options, work)
         stages = []
-        for rate, batch in [(0, 0), *((rate, batch) for batch in options.batches for rate in rates)]:
+        loads = [(rate, batch) for batch in options.batches for rate in rates]
+        for rate, batch in [(0, 0), *loads]:
             stages.append(stage(options, prepared, rate, batch, options.seconds))
             tell_stage(stages[-1])
         dbt_seconds = dbt(options, prepared, venv) if venv else []

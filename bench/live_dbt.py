@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 SQL = "select sum(conversions) from mart_attribution_daily"
+MODELS = "select count(distinct attribution_model) from mart_attribution_daily"
 # The last ten events of a buyer up to the purchase, as those of a new visitor.
 INSERT = """
 insert into ga4_events
@@ -55,7 +56,7 @@ def one_run(database: str, command: list[str], project: str, number: int, log: P
     connection = duckdb.connect(database, read_only=True)
     after = value(connection, SQL)
     seconds = time.perf_counter() - started
-    models = value(connection, "select count(distinct attribution_model) from mart_attribution_daily")
+    models = value(connection, MODELS)
     added = float(after - before) / models
     connection.close()
     if inserted != 10 or added != 1:

@@ -59,6 +59,7 @@ class Load:
         """One connection: request after request."""
         connection = live_http.Connection(self.options.port)
         latencies, statuses, in_time = [], {}, 0
+        first_pass = self.options.first_pass
         events = orders = seq = 0
         end = self.start + self.options.seconds
         try:
@@ -67,7 +68,7 @@ class Load:
                 live_http.sleep_until(due)
                 begun = due if self.options.rate else time.monotonic()
                 # A body is in the hands of one sender only: the pool is much longer than they are.
-                parts = body.numbered(1 + index // len(self.bodies))
+                parts = body.numbered(first_pass + index // len(self.bodies))
                 while True:
                     connection.send(parts)
                     status, answer = connection.receive()
@@ -123,6 +124,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--events", type=int, help="stop after so many")
+    parser.add_argument("--first-pass", type=int, default=1, help="number of the first pass")
     parser.add_argument("--connections", type=int, default=16)
     options = parser.parse_args()
     with options.pool.open("rb") as file:
