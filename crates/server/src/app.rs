@@ -18,8 +18,11 @@ use crate::recent::Recent;
 use crate::server::Parts;
 use crate::settings::Settings;
 
-/// Large bodies parsed at one time: with more, each would only take longer and hold its memory.
-const WORKERS: usize = 8;
+/// Large bodies parsed at one time. One core is left to the tables: senders that are too fast for them should wait
+/// for their answer, not the tables for a core.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+}
 
 /// One server's state.
 pub(crate) struct App {
@@ -73,7 +76,7 @@ impl App {
             recent: Recent::new(settings.bounds.recent_ids),
             producers: Producers::new(producers),
             queries: Arc::new(Semaphore::new(settings.bounds.queries)),
-            workers: Arc::new(Semaphore::new(WORKERS)),
+            workers: Arc::new(Semaphore::new(workers())),
             started: clock.now_micros(),
             requests: AtomicU64::new(0),
             settings,

@@ -46,7 +46,7 @@ impl Default for FollowSettings {
         Self {
             round_events: 50_000,
             waiting_bytes: 512 << 20,
-            unstored_events: 500_000,
+            unstored_events: 200_000,
             store_every: Duration::from_secs(60),
             publish_every: Duration::from_secs(600),
             audit_every: Duration::from_secs(60),
@@ -117,9 +117,9 @@ impl Inlet {
     pub fn start(&self, release: Release) -> Follower {
         let (sender, receiver) = mpsc::channel();
         let (applying, storing) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
-        let apply = std::thread::spawn(move || applying.apply(&sender));
-        let store = std::thread::spawn(move || storing.store(&receiver, &release));
-        Follower { shared: Arc::clone(&self.shared), apply: Some(apply), store: Some(store) }
+        let apply = named("apply", move || applying.apply(&sender));
+        let store = named("store", move || storing.store(&receiver, &release));
+        Follower { shared: Arc::clone(&self.shared), apply, store }
     }
 }
 
@@ -174,6 +174,17 @@ pub(super) fn recover_into(
     }
     store_frames(warehouse, engine, clock, &part)?;
     Ok(())
+}
+
+/// A thread that tools show under its name; `None` when the system gives no more threads.
+fn named(name: &str, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+    match std::thread::Builder::new().name(name.to_owned()).spawn(work) {
+        Ok(thread) => Some(thread),
+        Err(error) => {
+            tracing::error!(name, %error, "no thread for live refresh: events are taken, tables stand still");
+            None
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
