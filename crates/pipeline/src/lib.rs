@@ -18,7 +18,7 @@ mod workspace;
 
 pub use clock::{Clock, SystemClock, rfc3339};
 pub use error::{Kind, PipelineError, Result};
-pub use live::{Envelope, FollowSettings, Follower, Inlet, Live, LiveRows, LiveStatus, Release};
+pub use live::{FollowSettings, Follower, Inlet, Live, LiveRows, LiveStatus, Release};
 pub use report::{NodeResult, Problem, Reporter, RunPlan, RunSummary, Silent, Status};
 pub use workspace::{
     Check, CompiledNode, QueryResult, RunRequest, Settings, ShowWhat, Verb, Workspace,

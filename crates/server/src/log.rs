@@ -1,8 +1,7 @@
 //! What the server asks of the durable log, and how the log of this workspace gives it.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use clicktrail_eventlog::{AppendError, Appender, Busy, Counters, Done, Entry, Kind};
+use clicktrail_eventlog::{Appender, Busy, Counters, Done, Entry, Kind};
+use clicktrail_ingest::collect::Envelope;
 
 use crate::producer::ProducerMark;
 
@@ -52,32 +51,20 @@ pub struct LogFigures {
     pub counters: Counters,
 }
 
-/// A batch becomes up to three frames: dead letters, events, mark of the producer, in this order.
-///
-/// A log loses nothing but its end in a crash. So events are never found without the dead letters
-/// of their request, nor a mark without its events; and as the sender is told only when all are
-/// synced, what was cut off is sent again, and recognised.
+/// A batch is one frame, so its events, its dead letters and the mark of its sender become durable together.
 impl Log for Appender {
     fn append(&self, batch: Batch, done: Done) -> Result<(), Busy> {
-        let received_at = batch.received_at;
-        let mark = batch.producer.map(|mark| Lines { rows: 1, payload: mark.to_line() });
-        let parts = [
-            (Kind::DeadLetters, batch.dead_letters),
-            (Kind::Events, batch.events),
-            (Kind::Control, mark.unwrap_or_default()),
-        ];
-        let entries: Vec<Entry> = parts
-            .into_iter()
-            .filter(|(_, lines)| lines.rows > 0)
-            .map(|(kind, Lines { rows, payload })| Entry { kind, rows, received_at, payload })
-            .collect();
-        let all =
-            Arc::new(Mutex::new(Waiting { left: entries.len(), highest: Ok(0), done: Some(done) }));
-        for entry in entries {
-            let all = Arc::clone(&all);
-            self.submit(entry, Box::new(move |result| tell(&all, result)))?;
-        }
-        Ok(())
+        let Batch { received_at, events, dead_letters, producer } = batch;
+        let kind = if events.rows > 0 { Kind::Events } else { Kind::DeadLetters };
+        let envelope = Envelope {
+            events: events.rows,
+            event_lines: events.payload,
+            dead_letters: dead_letters.rows,
+            dead_letter_lines: dead_letters.payload,
+            producer: producer.map(|mark| mark.to_json()),
+        };
+        let payload = envelope.encode();
+        self.submit(Entry { kind, rows: events.rows, received_at, payload }, done)
     }
 
     fn figures(&self) -> LogFigures {
@@ -86,28 +73,5 @@ impl Log for Appender {
             durable_seq: self.durable_seq(),
             counters: self.counters(),
         }
-    }
-}
-
-/// The frames of a batch that are not synced yet.
-struct Waiting {
-    left: usize,
-    highest: Result<u64, AppendError>,
-    done: Option<Done>,
-}
-
-fn tell(all: &Mutex<Waiting>, result: Result<u64, AppendError>) {
-    let mut waiting = all.lock().unwrap_or_else(PoisonError::into_inner);
-    waiting.left -= 1;
-    waiting.highest = match (std::mem::replace(&mut waiting.highest, Ok(0)), result) {
-        (Ok(one), Ok(other)) => Ok(one.max(other)),
-        (Err(error), _) | (_, Err(error)) => Err(error),
-    };
-    if waiting.left == 0
-        && let Some(done) = waiting.done.take()
-    {
-        let highest = std::mem::replace(&mut waiting.highest, Ok(0));
-        drop(waiting);
-        done(highest);
     }
 }

@@ -24,15 +24,14 @@ pub struct ProducerMark {
 }
 
 impl ProducerMark {
-    /// One line of JSON, as the log keeps it.
-    pub fn to_line(&self) -> Vec<u8> {
-        let name = serde_json::Value::from(self.producer.as_str());
-        format!("{{\"producer\":{name},\"next_offset\":{}}}\n", self.next_offset).into_bytes()
+    /// As the log keeps it.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "producer": self.producer, "next_offset": self.next_offset })
     }
 
-    /// Reads what [`ProducerMark::to_line`] wrote.
-    pub fn from_line(line: &[u8]) -> Option<Self> {
-        serde_json::from_slice(line).ok()
+    /// Reads what [`ProducerMark::to_json`] gave.
+    pub fn from_json(mark: &serde_json::Value) -> Option<Self> {
+        Self::deserialize(mark).ok()
     }
 }
 
@@ -136,7 +135,7 @@ mod tests {
     #[tokio::test]
     async fn what_failed_may_be_sent_again() {
         let mark = ProducerMark { producer: "p".into(), next_offset: 5 };
-        assert_eq!(ProducerMark::from_line(&mark.to_line()), Some(mark.clone()));
+        assert_eq!(ProducerMark::from_json(&mark.to_json()), Some(mark.clone()));
         let producers = Producers::new(vec![mark]);
         drop(producers.judge("p", 5, 1).await);
         assert_eq!(append(&producers, 5, 2).await, "new");

@@ -21,7 +21,7 @@ use crate::logging;
 use crate::session::Session;
 use crate::settings;
 
-use adapter::{Ends, Followed, Logged};
+use adapter::{Ends, Followed};
 
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
@@ -128,7 +128,7 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
         .context("cannot start the server's threads")?;
     let followed = Arc::new(Followed::new(Arc::clone(&live), inlet.clone(), appender.clone()));
     let parts = Parts {
-        log: Arc::new(Logged::new(appender)),
+        log: Arc::new(appender),
         live: Arc::clone(&followed) as _,
         clock: Arc::new(adapter::ServerClock(clock)),
         producers: producers(&live)?,
@@ -201,16 +201,7 @@ fn rows_told(live: &Live) -> String {
 }
 
 fn producers(live: &Live) -> Result<Vec<ProducerMark>> {
-    Ok(live
-        .producers()?
-        .iter()
-        .filter_map(|mark| {
-            Some(ProducerMark {
-                producer: mark["producer"].as_str()?.to_owned(),
-                next_offset: mark["next_offset"].as_u64()?,
-            })
-        })
-        .collect())
+    Ok(live.producers()?.iter().filter_map(ProducerMark::from_json).collect())
 }
 
 fn server_settings(args: &Args, live: &Live) -> Result<Settings> {

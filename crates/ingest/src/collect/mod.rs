@@ -8,6 +8,7 @@
 //! | [`gtag`] | `GET` or `POST /g/collect`: url-encoded, one event a line |
 //! | [`rows`] | `POST /v1/events`: NDJSON, one export row a line |
 //! | [`decode`] | the accepted rows of many requests → one Arrow batch |
+//! | [`Envelope`], [`open_envelope`] | events and refused events of one request ↔ one frame of the log |
 //! | [`dead_letters`], [`read_dead_letters`] | refused events → NDJSON payload and back |
 //!
 //! Nothing here does I/O or asks for the time: what comes out depends on the bytes and the
@@ -20,6 +21,7 @@ mod commerce;
 mod consent;
 mod dead;
 mod device;
+mod envelope;
 mod event;
 mod form;
 mod gtag;
@@ -37,6 +39,7 @@ mod visitor;
 use arrow::array::RecordBatch;
 
 pub use self::dead::{DeadLetter, dead_letters, read_dead_letters};
+pub use self::envelope::{Envelope, EnvelopeParts, open_envelope};
 pub use self::gtag::gtag;
 pub use self::limits::Limits;
 pub use self::measurement::measurement_protocol;

@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use clicktrail_engine::datafusion::Embedded;
 use clicktrail_eventlog::{Frame, LogError};
-use clicktrail_ingest::collect;
+use clicktrail_ingest::collect::{self, EnvelopeParts};
 
 use super::dead_letters;
-use super::frame::{self, Parts};
 use super::service::Live;
 use super::stream_table::{self, Stored};
 use crate::clock::Clock;
@@ -255,7 +254,7 @@ impl Shared {
 
     fn apply_round(&self, round: &[Arc<Frame>], leaves: &[String]) -> Result<()> {
         let Some(last) = round.last() else { return Ok(()) };
-        let parts: Vec<Parts<'_>> =
+        let parts: Vec<EnvelopeParts<'_>> =
             round.iter().map(|frame| take_apart(frame)).collect::<Result<_>>()?;
         if parts.iter().all(|part| part.events == 0) {
             self.live.skip_to(last.seq);
@@ -357,8 +356,8 @@ impl Unstored {
     }
 }
 
-fn take_apart(frame: &Frame) -> Result<Parts<'_>> {
-    frame::parts(&frame.payload).ok_or_else(|| {
+fn take_apart(frame: &Frame) -> Result<EnvelopeParts<'_>> {
+    collect::open_envelope(&frame.payload).ok_or_else(|| {
         clicktrail_engine::EngineError::Internal(format!(
             "frame {} of the log holds something else than events",
             frame.seq
@@ -375,7 +374,7 @@ pub(super) fn store_frames(
     frames: &[Arc<Frame>],
 ) -> Result<u64> {
     let Some(last) = frames.last() else { return Ok(0) };
-    let parts: Vec<Parts<'_>> =
+    let parts: Vec<EnvelopeParts<'_>> =
         frames.iter().map(|frame| take_apart(frame)).collect::<Result<_>>()?;
     let rows = collect::decode(parts.iter().map(|part| part.event_lines), None)?;
     let (mut letters, mut producers) = (Vec::new(), Vec::new());

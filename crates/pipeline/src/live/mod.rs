@@ -3,7 +3,6 @@
 //! | module | in → out |
 //! |---|---|
 //! | `layout` | project → which models follow the stream, by which key, and which do not and why |
-//! | `frame` | events and dead letters of a request ↔ a frame of the log |
 //! | `follow` | frames → rounds of `marts`, later the warehouse; by threads |
 //! | `dead_letters` | refused events → their table |
 //! | `global` | rows → a small model over all of them, such as the first loaded day |
@@ -19,7 +18,6 @@
 
 mod dead_letters;
 mod follow;
-mod frame;
 mod global;
 mod keyed_rows;
 mod layout;
@@ -35,5 +33,4 @@ mod sums;
 pub(crate) use offline::{drain_log, keep_restated};
 
 pub use follow::{FollowSettings, Follower, Inlet, Release};
-pub use frame::Envelope;
 pub use service::{Live, LiveRows, LiveStatus};

@@ -1,14 +1,13 @@
-//! Log and tables as the server asks for them.
+//! Tables and clock as the server asks for them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Error;
-use clicktrail_eventlog::{Appender, Busy, Done, Entry, Kind, LogError};
-use clicktrail_pipeline::{Clock, Envelope, Inlet, Live, PipelineError, QueryResult};
+use clicktrail_eventlog::{Appender, LogError};
+use clicktrail_pipeline::{Clock, Inlet, Live, PipelineError, QueryResult};
 use clicktrail_server::{
-    Ask, Batch, Column, LiveStatus, Log, LogFigures, QueryAnswer, QueryFailure, QueryFailureKind,
-    QueryRequest, ServerError,
+    Ask, Column, LiveStatus, QueryAnswer, QueryFailure, QueryFailureKind, QueryRequest, ServerError,
 };
 use serde_json::Value;
 
@@ -43,52 +42,6 @@ pub(super) fn told(error: ServerError) -> Error {
     match hint {
         Some(hint) => Usage::new(message).hint(hint).into(),
         None => Usage::new(message).into(),
-    }
-}
-
-/// The durable log: one frame for a request, so that its events, its dead letters and the sender's numbering
-/// become durable together.
-pub(super) struct Logged {
-    appender: Appender,
-}
-
-impl Logged {
-    pub(super) fn new(appender: Appender) -> Self {
-        Self { appender }
-    }
-}
-
-impl Log for Logged {
-    fn append(&self, batch: Batch, done: Done) -> Result<(), Busy> {
-        let kind = match batch.events.rows {
-            0 => Kind::DeadLetters,
-            _ => Kind::Events,
-        };
-        let (events, letters) = (batch.events, batch.dead_letters);
-        let envelope = Envelope {
-            events: events.rows,
-            event_lines: events.payload,
-            dead_letters: letters.rows,
-            dead_letter_lines: letters.payload,
-            producer: batch.producer.map(|mark| {
-                serde_json::json!({"producer": mark.producer, "next_offset": mark.next_offset})
-            }),
-        };
-        let entry = Entry {
-            kind,
-            rows: events.rows,
-            received_at: batch.received_at,
-            payload: envelope.encode(),
-        };
-        self.appender.submit(entry, done)
-    }
-
-    fn figures(&self) -> LogFigures {
-        LogFigures {
-            queued_bytes: self.appender.queued_bytes(),
-            durable_seq: self.appender.durable_seq(),
-            counters: self.appender.counters(),
-        }
     }
 }
 

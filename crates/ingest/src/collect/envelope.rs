@@ -1,4 +1,4 @@
-//! What a frame of the log holds: the events and the dead letters of one request, durable together.
+//! What one request leaves in the log: its events and its dead letters, durable together.
 //!
 //! The first line is a header in JSON, then come the events and then the dead letters, one JSON line each; so a
 //! damaged or quarantined frame can be read by eye.
@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The content of a frame.
+/// What one request brings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Envelope {
     /// Number of events.
@@ -31,7 +31,7 @@ struct Header {
 }
 
 impl Envelope {
-    /// The bytes of the frame.
+    /// The bytes of one frame of the log.
     pub fn encode(&self) -> Vec<u8> {
         let header = Header {
             events: self.events,
@@ -50,19 +50,24 @@ impl Envelope {
 
 /// A frame's content without a copy of it.
 #[derive(Debug, Clone)]
-pub(crate) struct Parts<'a> {
-    pub(crate) events: u32,
-    pub(crate) event_lines: &'a [u8],
-    pub(crate) dead_letter_lines: &'a [u8],
-    pub(crate) producer: Option<Value>,
+pub struct EnvelopeParts<'a> {
+    /// Number of events.
+    pub events: u32,
+    /// The events, NDJSON.
+    pub event_lines: &'a [u8],
+    /// The dead letters, NDJSON.
+    pub dead_letter_lines: &'a [u8],
+    /// How far the sender's own numbering is.
+    pub producer: Option<Value>,
 }
 
 /// Takes a frame apart; `None` for bytes that [`Envelope::encode`] never makes.
-pub(crate) fn parts(bytes: &[u8]) -> Option<Parts<'_>> {
+pub fn open_envelope(bytes: &[u8]) -> Option<EnvelopeParts<'_>> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let header: Header = serde_json::from_slice(&bytes[..end]).ok()?;
     let (event_lines, dead_letter_lines) = bytes[end + 1..].split_at_checked(header.event_bytes)?;
-    Some(Parts { events: header.events, event_lines, dead_letter_lines, producer: header.producer })
+    let (events, producer) = (header.events, header.producer);
+    Some(EnvelopeParts { events, event_lines, dead_letter_lines, producer })
 }
 
 #[cfg(test)]
@@ -79,7 +84,7 @@ mod tests {
             producer: Some(serde_json::json!({"name": "shop", "offset": 7})),
         };
         let bytes = envelope.encode();
-        let parts = parts(&bytes).unwrap();
+        let parts = open_envelope(&bytes).unwrap();
         assert_eq!(parts.event_lines, envelope.event_lines);
         assert_eq!(parts.dead_letter_lines, envelope.dead_letter_lines);
         assert_eq!((parts.events, parts.producer), (2, envelope.producer));
@@ -90,7 +95,7 @@ mod tests {
         for bytes in
             [&b""[..], b"{}", b"\n", b"{\"events\":1,\"event_bytes\":9,\"dead_letters\":0}\nshort"]
         {
-            assert!(parts(bytes).is_none());
+            assert!(open_envelope(bytes).is_none());
         }
     }
 }
