@@ -46,8 +46,8 @@ class Senders:
         number = sender
         while not self.ends.is_set():
             number += SENDERS
-            # Few devices, so that most visits revise somebody's journey; some come very late.
-            age = dice.randrange(400 * DAY) if dice.random() < 0.2 else dice.randrange(DAY)
+            # Few devices, so that most visits revise somebody's journey; some come very late, on few days.
+            age = dice.randrange(DAY // 8) + (dice.randrange(1, 9) * 50 * DAY if dice.random() < 0.2 else 0)
             rows = visit(number, now_micros() - age, device=f"d{number % 300}", buys=number % 2 == 0)
             with self.lock:
                 self.sent.update(nonces(rows))
@@ -94,6 +94,7 @@ def killed(project: Path, port: int, dice: random.Random, typical: float) -> tup
 
 
 def kills(checks: Checks, project: Path, dice: random.Random) -> None:
+    """kill -9 at any moment, again and again, while events come."""
     port, began = live.free_port(), time.monotonic()
     moments, ready = collections.Counter(), []
     senders = Senders(f"http://127.0.0.1:{port}", dice)
