@@ -138,7 +138,8 @@ def damage(checks: Checks, project: Path, dice: random.Random) -> None:
 def torn(checks, project, sessions, places, dice) -> None:
     """Bytes behind the last acknowledged frame: a write that did not come to its end."""
     at, length = places[-1]
-    for name, kept in [("one byte", 1), ("half a header", 40), ("half a frame", HEADER + dice.randrange(1, length - HEADER))]:
+    within = HEADER + dice.randrange(1, length - HEADER)
+    for name, kept in [("one byte", 1), ("half a header", 40), ("half a frame", within)]:
         case = Case(checks, project, f"torn tail of {name}")
         content = case.file.read_bytes()
         case.file.write_bytes(content + content[at : at + kept])

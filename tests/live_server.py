@@ -1,7 +1,6 @@
 """A real `clicktrail serve` for the live checks: started, asked, killed, and compared with a build."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -195,8 +194,8 @@ def query(project: Path, sql: str) -> list[dict]:
 
 
 def built(project: Path, names) -> dict[str, list[str]]:
-    """The same tables by `clicktrail build` and `clicktrail query`, every model from nothing."""
-    clicktrail(project, "run", "--full-refresh", "--quiet")
+    """The same tables by `clicktrail build` and `clicktrail query`, every model from nothing, data tests and all."""
+    clicktrail(project, "build", "--full-refresh", "--quiet")
     return {name: bag(query(project, f"select * from {name}")) for name in names}
 
 
