@@ -65,9 +65,9 @@ def send(address: str, method: str, path: str, body: bytes | None = None, header
             return Answer(answer.code, answer.headers, answer.read())
 
 
-def post_rows(address: str, rows: list[dict]) -> Answer:
+def post_rows(address: str, rows: list[dict], headers: dict | None = None) -> Answer:
     body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-    return send(address, "POST", "/v1/events", body, {"Content-Type": "application/x-ndjson"})
+    return send(address, "POST", "/v1/events", body, {"Content-Type": "application/x-ndjson"} | (headers or {}))
 
 
 class Server:
