@@ -47,9 +47,9 @@ class Senders:
         number = sender
         while not self.ends.is_set():
             number += SENDERS
-            # Few devices, so that most visits revise somebody's journey; some come very late, on few days.
+            # Not too many devices, so that visits revise somebody's journey; some come very late, on few days.
             age = dice.randrange(DAY // 8) + (dice.randrange(1, 9) * 50 * DAY if dice.random() < 0.2 else 0)
-            rows = visit(number, now_micros() - age, device=f"d{number % 300}", buys=number % 2 == 0)
+            rows = visit(number, now_micros() - age, device=f"d{number % 1000}", buys=number % 2 == 0)
             with self.lock:
                 self.sent.update(nonces(rows))
             for _ in range(dice.choice([1, 50, 50, 50])):
