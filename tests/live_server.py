@@ -1,5 +1,6 @@
 """A real `clicktrail serve` for the live checks: started, asked, killed, and compared with a build."""
 
+import atexit
 import json
 import re
 import shutil
@@ -80,6 +81,8 @@ class Server:
         self.process = subprocess.Popen(
             command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=clean_environment()
         )
+        # A check that breaks off leaves no server behind.
+        atexit.register(lambda: self.process.poll() is None and self.process.kill())
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
 
