@@ -121,6 +121,8 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
     )
     .map_err(clicktrail_pipeline::PipelineError::from)?;
     wait_for_signals(ends)?;
+    // Before anybody is answered: how far senders' own numbering is stands in these frames, too.
+    live.recover(old)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -145,8 +147,6 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
 
     // Events are taken from here on; tables come when they are built.
     let phase = |text: &str| followed.set_phase(text);
-    phase("recovering the log");
-    live.recover(old)?;
     phase("building");
     live.start(&Silent)?;
     for (model, why) in &live.status().off {
@@ -170,7 +170,15 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
     runtime.block_on(server.shutdown());
     let writer = writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     let stopped = writer.map(|writer| writer.stop());
+    let last = followed.durable_seq();
     follower.stop();
+    let stored = live.status().stored_seq;
+    if stored < last {
+        session.note(&format!(
+            "frames {} to {last} stay in the log, as they could not be stored; the next start stores them",
+            stored + 1
+        ));
+    }
     match (end, stopped) {
         (Ends::Fatal(error), _) => Err(clicktrail_pipeline::PipelineError::from(error).into()),
         (Ends::Asked, Some(Err(error))) => {

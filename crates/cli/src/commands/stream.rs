@@ -19,6 +19,9 @@ use crate::session::{SCHEMA_VERSION, Session};
 
 use hits::{Knobs, demo, from_files};
 
+/// Code of a server that can't be reached.
+const UNREACHABLE: &str = "E6004";
+
 /// Refused events that are told in words.
 const REFUSALS_TOLD: usize = 5;
 
@@ -88,6 +91,12 @@ struct DisturbArgs {
 /// # Errors
 /// No server at that address, a secret that it does not know, files that can't be read.
 pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
+    // A server that is not there is told at once; one that goes away later is waited for.
+    if let Err(error) = client(&args.server, 1)?.status()
+        && error.code() == UNREACHABLE
+    {
+        return Err(told(error));
+    }
     let client = client(&args.server, 60)?;
     let seed = args.seed.unwrap_or_else(|| session.clock.now_micros().unsigned_abs());
     let mut lines = match args.file.is_empty() {

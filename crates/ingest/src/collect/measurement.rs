@@ -67,10 +67,12 @@ pub(super) fn read<'a>(
     Ok((form::pairs(query, &mut oddities.repeated_keys)?, json::object(body)?))
 }
 
-/// The events of a request, at least one.
+/// The events of a request, at least one. One that stands there without its list is taken as a list of one: a
+/// published client sends it so.
 pub(super) fn events<'a, 'j>(object: &'a Object<'j>) -> Option<&'a [Json<'j>]> {
     match object.get("events")? {
         Json::List(events) if !events.is_empty() => Some(events),
+        event @ Json::Object(_) => Some(std::slice::from_ref(event)),
         _ => None,
     }
 }

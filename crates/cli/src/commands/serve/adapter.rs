@@ -58,6 +58,11 @@ impl Followed {
         Self { live, inlet, appender, phase: Mutex::new("starting".into()) }
     }
 
+    /// The last frame that is on disk.
+    pub(super) fn durable_seq(&self) -> u64 {
+        self.appender.durable_seq()
+    }
+
     /// What is being done, in words.
     pub(super) fn set_phase(&self, phase: &str) {
         phase.clone_into(&mut self.phase.lock().unwrap_or_else(PoisonError::into_inner));
