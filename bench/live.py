@@ -33,6 +33,8 @@ AIM_RATE = 100_000
 LAG_LIMIT_SECONDS = 1.0
 # A rate counts as offered when so much of it was acknowledged in time.
 OFFERED_SHARE = 0.98
+# As a shop's server writes events, and with all that the export adds to them.
+SHAPES = {"sent": False, "export": True}
 WARM_UP_SECONDS = 1.5
 SEND_SECONDS = 7_200
 # Visitors of this pass over the pool and of later ones are in no table yet, even after 20 M events.
@@ -50,7 +52,8 @@ class Prepared:
     work: Path
     shop: Path
     """The demo project with its data and its built tables; copied for each server."""
-    pool: Path
+    pools: dict[str, Path]
+    """Events to send, by shape."""
     lines: Path
     """Events of a probe."""
     pool_text: str
@@ -70,15 +73,19 @@ def prepare(options, work: Path) -> Prepared:
                      "ndjson", "--days", "1", "--first-day", today, "--seed", "7", "--events",
                      str(options.pool)], work)
     file = next((work / "new").glob("*.ndjson"))
-    rows = live_events.pool(file)
-    (work / "pool").write_bytes(pickle.dumps(rows))
     (work / "probe").write_bytes(live_events.probe(file))
-    orders = sum(row.is_order for row in rows)
-    size = sum(len(row.line) for row in rows) / len(rows)
-    text = (f"{len(rows):,} generated events of the GA4 export's shape, {size:,.0f} bytes each, "
-            f"{1000 * orders / len(rows):.1f} purchases in 1,000")
+    pools, texts = {}, []
+    for shape, is_whole in SHAPES.items():
+        rows = live_events.pool(file, is_whole)
+        pools[shape] = work / f"pool-{shape}"
+        pools[shape].write_bytes(pickle.dumps(rows))
+        orders = sum(row.is_order for row in rows)
+        size = sum(len(row.line) for row in rows) / len(rows)
+        texts.append(f"{shape} rows of {size:,.0f} bytes")
+    text = (f"{len(rows):,} generated events, {1000 * orders / len(rows):.1f} purchases in 1,000, "
+            f"as {' and as '.join(texts)}")
     tell(f"pool: {text}")
-    return Prepared(work, shop, work / "pool", work / "probe", text, base)
+    return Prepared(work, shop, pools, work / "probe", text, base)
 
 
 def project_of(prepared: Prepared) -> Path:
@@ -88,10 +95,11 @@ def project_of(prepared: Prepared) -> Path:
     return Path(shutil.copytree(prepared.shop, path))
 
 
-def load_of(prepared: Prepared, server: Server, options, rate: float, batch: int, seconds: float,
-            *flags: object) -> Helper:
+def load_of(prepared: Prepared, server: Server, options, shape: str, rate: float, batch: int,
+            seconds: float, *flags: object) -> Helper:
     """The generator, loaded and waiting."""
-    return Helper("live_load.py", "--port", server.port, "--pool", prepared.pool, "--rate", rate,
+    pool = prepared.pools[shape]
+    return Helper("live_load.py", "--port", server.port, "--pool", pool, "--rate", rate,
                   "--batch", batch, "--seconds", seconds, "--connections", options.connections,
                   *flags)
 
@@ -113,6 +121,7 @@ def check(server: Server, before: dict[str, int], orders: int, what: str) -> Non
 class Stage:
     """One rate."""
 
+    shape: str
     rate: int
     batch: int
     seconds: float
@@ -138,7 +147,8 @@ class Stage:
         return is_offered and self.lag_seconds < LAG_LIMIT_SECONDS
 
 
-def stage(options, prepared: Prepared, rate: int, batch: int, seconds: float) -> Stage:
+def stage(options, prepared: Prepared, shape: str, rate: int, batch: int,
+          seconds: float) -> Stage:
     """Load and probes on a fresh server; `rate` 0 is probes only."""
     server = Server(options, project_of(prepared))
     helpers: list[Helper] = []
@@ -146,7 +156,8 @@ def stage(options, prepared: Prepared, rate: int, batch: int, seconds: float) ->
         before = server.credits()
         probe = Helper("live_probe.py", "--port", server.port, "--lines", prepared.lines)
         helpers.append(probe)
-        load = load_of(prepared, server, options, rate, batch, seconds) if rate else None
+        load = (load_of(prepared, server, options, shape, rate, batch, seconds) if rate
+                else None)
         helpers += [load] if load else []
         probe.go()
         time.sleep(WARM_UP_SECONDS)
@@ -172,7 +183,7 @@ def stage(options, prepared: Prepared, rate: int, batch: int, seconds: float) ->
         # Each skipped probe would have taken a second at least.
         fresh = sorted(probed["fresh"] + [SKIPPED_AFTER_SECONDS] * probed["skipped"])
         return Stage(
-            rate, batch, seconds, fresh, sent["latencies"] if sent else probed["acks"],
+            shape, rate, batch, seconds, fresh, sent["latencies"] if sent else probed["acks"],
             probed["skipped"], sent["events_in_time"] / seconds if sent else 0.0,
             events / all_in_seconds, last["lag_seconds"], all_in_seconds - elapsed,
             server_cores, sent["cpu_seconds"] / sent["seconds"] if sent else 0.0,
@@ -196,7 +207,8 @@ def freshness(found: Stage, share: float) -> str:
 
 def stage_row(found: Stage) -> list[str]:
     """One line of the table."""
-    name = f"{found.rate:,}/s, batches of {found.batch}" if found.rate else "only probes"
+    name = (f"{found.rate:,}/s, batches of {found.batch}, {found.shape} rows" if found.rate
+            else "only probes")
     peak = harness.mebibytes(found.peak_bytes)
     per_second = [f"{found.acked_per_second:,.0f}" if found.rate else "–",
                   f"{found.applied_per_second:,.0f}"]
@@ -216,9 +228,9 @@ def tell_stage(found: Stage) -> None:
          f"{found.skipped} skipped, {found.busy} refused")
 
 
-def sustained(options, prepared: Prepared, stages: list[Stage]) -> list[Stage]:
+def sustained(options, prepared: Prepared, stages: list[Stage], shape: str) -> list[Stage]:
     """Tries rates, each for `--sustained` seconds, near the edge that the stages have shown."""
-    loaded = [found for found in stages if found.rate]
+    loaded = [found for found in stages if found.rate and found.shape == shape]
     batch = max(loaded, key=lambda found: found.applied_per_second).batch
     known = [found for found in loaded if found.batch == batch]
     kept = [found.rate for found in known if found.is_sustained]
@@ -229,7 +241,7 @@ def sustained(options, prepared: Prepared, stages: list[Stage]) -> list[Stage]:
     least, most, tried = 0.0, float("inf"), []
     for _ in range(options.tries):
         rate = max(1_000, round(rate, -3))
-        tried.append(stage(options, prepared, int(rate), batch, options.sustained))
+        tried.append(stage(options, prepared, shape, int(rate), batch, options.sustained))
         tell_stage(tried[-1])
         if tried[-1].is_sustained:
             least = rate
@@ -270,7 +282,7 @@ def dbt(options, prepared: Prepared, venv: Path) -> list[float]:
 def send(options, prepared: Prepared, server: Server, events: int, first_pass: int = 1) -> dict:
     """Sends so many events as fast as they are taken; waits until the tables hold them."""
     batch = max(options.batches)
-    load = load_of(prepared, server, options, 0, batch, SEND_SECONDS, "--events", events,
+    load = load_of(prepared, server, options, "sent", 0, batch, SEND_SECONDS, "--events", events,
                    "--first-pass", first_pass)
     try:
         load.go()
@@ -357,18 +369,21 @@ def verdicts(options, stages: list[Stage], tried: list[Stage],
     for found in aimed:
         p99 = percentile(found.fresh, 0.99)
         good = found.is_sustained and p99 < AIM_FRESH_SECONDS
-        lines.append(f"- Aim: {AIM_RATE:,} events/s in batches of {found.batch} with p99 under "
-                     f"250 ms: {met(good)}, {found.applied_per_second:,.0f} events/s in the "
+        lines.append(f"- Aim: {AIM_RATE:,} events/s in batches of {found.batch}, {found.shape} "
+                     f"rows, with p99 under 250 ms: {met(good)}, {found.applied_per_second:,.0f} events/s in the "
                      f"tables, p99 {freshness(found, 0.99)}")
-    if tried:
-        best = max((found for found in tried if found.is_sustained), key=lambda found: found.rate,
-                   default=None)
+    for shape in SHAPES:
+        of_shape = [found for found in tried if found.shape == shape]
+        if not of_shape:
+            continue
+        best = max((found for found in of_shape if found.is_sustained),
+                   key=lambda found: found.rate, default=None)
         said = ("none of these" if best is None else
                 f"**{best.rate:,} events/s**, event to mart {freshness(best, 0.5)} at p50, "
                 f"{freshness(best, 0.99)} at p99")
-        rates = ", ".join(f"{found.rate:,}" for found in tried)
-        lines.append(f"- Highest rate sustained for {options.sustained:g} s, in batches of "
-                     f"{tried[0].batch}, lag below 1 s at the end: {said} (tried: {rates})")
+        rates = ", ".join(f"{found.rate:,}" for found in of_shape)
+        lines.append(f"- Highest rate sustained for {options.sustained:g} s, {shape} rows in "
+                     f"batches of {of_shape[0].batch}, lag below 1 s at the end: {said} (tried: {rates})")
     return lines
 
 
@@ -441,12 +456,14 @@ def run() -> None:
     with harness.workspace(options) as work:
         prepared = prepare(options, work)
         stages = []
-        loads = [(rate, batch) for batch in options.batches for rate in rates]
-        for rate, batch in [(0, 0), *loads]:
-            stages.append(stage(options, prepared, rate, batch, options.seconds))
+        loads = [(shape, rate, batch) for shape in SHAPES for batch in options.batches
+                 for rate in rates]
+        for shape, rate, batch in [("sent", 0, 0), *loads]:
+            stages.append(stage(options, prepared, shape, rate, batch, options.seconds))
             tell_stage(stages[-1])
         dbt_seconds = dbt(options, prepared, venv) if venv else []
-        tried = sustained(options, prepared, stages) if options.tries and rates else []
+        tried = [found for shape in SHAPES if options.tries and rates
+                 for found in sustained(options, prepared, stages, shape)]
         living = life(options, prepared) if number(options.events) else None
         body = report(options, load, prepared, stages, tried, dbt_seconds, living)
     harness.publish(options, "live", body)

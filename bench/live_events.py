@@ -54,9 +54,23 @@ def moment(row: dict) -> int:
     return int(row["event_timestamp"])
 
 
-def moved(row: dict, micros: int, visitor: bytes) -> bytes:
+def as_sent(row: dict) -> dict:
+    """The row as a shop's server writes it: params as a plain object, nothing that the export adds."""
+    kept = {key: row[key] for key in ("event_name", "event_timestamp", "user_pseudo_id")}
+    kept["event_params"] = {
+        param["key"]: value for param in row.get("event_params") or []
+        if (value := next((v for v in param["value"].values() if v is not None), None)) is not None}
+    order = row.get("ecommerce") or {}
+    if order.get("transaction_id"):
+        kept["ecommerce"] = {key: order[key] for key in (
+            "transaction_id", "purchase_revenue", "purchase_revenue_in_usd")
+            if order.get(key) is not None}
+    return kept
+
+
+def moved(row: dict, micros: int, visitor: bytes, is_whole: bool = True) -> bytes:
     """The row at another time and of a visitor whose id has a mark, as a line."""
-    row = dict(row)
+    row = dict(row) if is_whole else as_sent(row)
     old = row["user_pseudo_id"]
     row["user_pseudo_id"] = f"{visitor.decode()}.{old.rpartition('.')[2]}"
     row["event_timestamp"] = str(moment(row) + micros)
@@ -69,8 +83,9 @@ def moved(row: dict, micros: int, visitor: bytes) -> bytes:
     return line + b"\n"
 
 
-def pool(file: Path, seed: int = 1) -> list[Row]:
-    """All visitors of a generated file, their visits spread over the last minutes and mixed."""
+def pool(file: Path, is_whole: bool, seed: int = 1) -> list[Row]:
+    """All visitors of a generated file, their visits spread over the last minutes and mixed; rows
+    as the export has them, or as a shop's server writes them."""
     dice, now = random.Random(seed), int(time.time() * 1e6)
     timed: list[tuple[int, Row]] = []
     for number, rows in enumerate(visitors_of(file)):
@@ -80,7 +95,7 @@ def pool(file: Path, seed: int = 1) -> list[Row]:
         # after one of its rows belong to other visitors, at every rate.
         begin, length = dice.random(), dice.random() * 0.5
         for place, row in enumerate(rows):
-            line = moved(row, micros, MARK + b"%05d" % number)
+            line = moved(row, micros, MARK + b"%05d" % number, is_whole)
             at = begin + length * place / len(rows)
             timed.append((at, Row(line, row["event_name"] == "purchase")))
     timed.sort(key=lambda pair: pair[0])

@@ -93,6 +93,8 @@ def run() -> None:
     parser.add_argument("--events", default="20M", help="default: %(default)s")
     parser.add_argument("--days", type=int, default=60, help="default: %(default)s")
     parser.add_argument("--memory", help="passed to `clicktrail build`, e.g. 2G")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the built project there, "
+                        "e.g. for live_memory.py --project DIR")
     options = parser.parse_args()
     require_disk(options)
     load = harness.settle(options)
@@ -101,21 +103,24 @@ def run() -> None:
         flags += ["--memory", options.memory]
     generated, built = [], []
     with harness.workspace(options) as work:
-        project, export = harness.copy_project(work, "project"), work / "export"
+        project = harness.copy_project(work, "project")
+        # Where the project looks for it: what is kept is whole.
+        export = project / "data"
         for _ in range(options.runs):
             harness.remove(export, project / "warehouse", project / "target")
             sample, holds = generate(options, export, work / "generate.log")
             generated.append(sample)
             tell(f"generated {holds['events']:,} events: {harness.seconds(sample.wall_seconds)}")
             harness.remove()
-            command = harness.clicktrail(
-                options, "build", str(export / "events_*.parquet"), *flags)
+            command = harness.clicktrail(options, "build", "data/events_*.parquet", *flags)
             built.append(harness.measure(command, project, work / "build.log"))
             tell(f"built: {harness.seconds(built[-1].wall_seconds)}, "
                  f"{harness.mebibytes(built[-1].peak_rss_bytes)}")
         conversions = check(options, project)
         sizes = harness.folder_bytes(export), harness.folder_bytes(project / "warehouse")
         body = report(options, load, (generated, built), holds, sizes, conversions)
+        if options.keep:
+            shutil.move(project, options.keep)
     harness.publish(options, "scale", body)
 
 

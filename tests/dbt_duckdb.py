@@ -1,6 +1,6 @@
 """dbt with DuckDB builds from the same project and data the same rows as the embedded engine.
 
-`dbt build` runs all data tests and unit tests there too. Every table that both sides keep is compared as a
+`dbt build` runs all data tests and unit tests there too. Every table that both sides keep, and every report, is compared as a
 bag of rows, value by value; those of MARTS have to be there and to have the same types as well. In other
 tables a type may differ, as engines give whole numbers in SQL different widths; it is told, not judged.
 """
@@ -62,7 +62,10 @@ def main() -> None:
         theirs = {row[0] for row in database.sql("select table_name from duckdb_tables()").fetchall()}
         checks.equal("the same tables", sorted(tables), sorted(theirs))
         checks.equal("marts that are missing", sorted(MARTS - tables), [])
-        for name in sorted(tables & theirs):
+        views = {row[0] for row in database.sql("select view_name from duckdb_views() where not internal").fetchall()}
+        reports = {name for name in views if name.startswith("mart_")}
+        checks.holds("reports are views", "" if reports else "there is none")
+        for name in sorted(tables & theirs) + sorted(reports):
             compare(checks, database, project, name)
         database.close()
     checks.finish()

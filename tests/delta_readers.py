@@ -43,9 +43,13 @@ def compare(checks: Checks, database, project: Path, name: str) -> None:
     ours = columns_of(database, "ours")
     table = DeltaTable(str(project / "warehouse" / name))
     database.register("by_deltalake", table.to_pyarrow_table())
-    database.sql(f"create or replace view by_duckdb as select * from {parquet_relation(table)}")
+    readers = ["by_deltalake"]
+    # A table without rows has no file that DuckDB could be given.
+    if table.file_uris():
+        database.sql(f"create or replace view by_duckdb as select * from {parquet_relation(table)}")
+        readers.append("by_duckdb")
     checks.equal(f"{name}: rows in the log", table.count(), sums(database, "ours", {})[0])
-    for reader in ["by_deltalake", "by_duckdb"]:
+    for reader in readers:
         theirs = columns_of(database, reader)
         checks.equal(f"{name} {reader}: columns", sorted(theirs), sorted(ours))
         if sorted(theirs) != sorted(ours):

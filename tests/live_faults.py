@@ -299,10 +299,11 @@ def numbered(checks: Checks, project: Path, _: random.Random) -> None:
 def main() -> None:
     checks, dice = Checks("live_faults"), random.Random(SEED)
     import live_damage
+    import live_load
 
     parts = {
         "kills": kills, "stop": stop_and_start, "full_disk": full_disk, "streamed": streamed,
-        "numbered": numbered, "damage": live_damage.damage,
+        "numbered": numbered, "damage": live_damage.damage, "bodies": live_load.bodies, "bot": live_load.bot,
     }  # fmt: skip
     print(f"seed {SEED}")
     with tempfile.TemporaryDirectory() as folder:

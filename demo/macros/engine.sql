@@ -16,12 +16,27 @@
 {% macro money(value) %}{{ adapter.dispatch('money')(value) }}{% endmacro %}
 {% macro clicktrail__money(value) %}money({{ value }}){% endmacro %}
 {% macro duckdb__money(value) %}try_cast(cast({{ value }} as varchar) as decimal(18, 6)){% endmacro %}
-{% macro bigquery__money(value) %}round(safe_cast(cast({{ value }} as string) as numeric), 6){% endmacro %}
+{% macro bigquery__money(value) %}safe_cast(cast({{ value }} as string) as numeric(18, 6)){% endmacro %}
 
 {# An exact amount as DECIMAL(18,6), as sums are wider. #}
 {% macro amount(value) %}{{ adapter.dispatch('amount')(value) }}{% endmacro %}
 {% macro default__amount(value) %}cast({{ value }} as decimal(18, 6)){% endmacro %}
-{% macro bigquery__amount(value) %}cast({{ value }} as numeric){% endmacro %}
+{% macro bigquery__amount(value) %}safe_cast({{ value }} as numeric(18, 6)){% endmacro %}
+
+{# An exact amount times an exact rate, rounded half away from zero to six digits. #}
+{% macro exchanged(amount, rate) %}{{ adapter.dispatch('exchanged')(amount, rate) }}{% endmacro %}
+{% macro default__exchanged(amount, rate) %}cast(({{ amount }}) * ({{ rate }}) as decimal(18, 6)){% endmacro %}
+{% macro bigquery__exchanged(amount, rate) %}round(({{ amount }}) * ({{ rate }}), 6){% endmacro %}
+
+{# The type of exact amounts. #}
+{% macro money_type() %}{{ adapter.dispatch('money_type')() }}{% endmacro %}
+{% macro default__money_type() %}decimal(18, 6){% endmacro %}
+{% macro bigquery__money_type() %}numeric{% endmacro %}
+
+{# The type of rates. #}
+{% macro float_type() %}{{ adapter.dispatch('float_type')() }}{% endmacro %}
+{% macro default__float_type() %}double{% endmacro %}
+{% macro bigquery__float_type() %}float64{% endmacro %}
 
 {# `YYYYMMDD` as DATE. #}
 {% macro export_date(text) %}{{ adapter.dispatch('export_date')(text) }}{% endmacro %}
@@ -74,6 +89,7 @@ to_hex(md5(concat({% for part in parts %}{{ prefixed(part) }}{% if not loop.last
 
 {# `<byte length>:<text>`, or `-` for null. #}
 {% macro prefixed(text) %}{{ adapter.dispatch('prefixed')(text) }}{% endmacro %}
+{% macro clicktrail__prefixed(text) %}coalesce(cast(octet_length({{ text }}) as varchar) || ':' || {{ text }}, '-'){% endmacro %}
 {% macro duckdb__prefixed(text) %}coalesce(strlen({{ text }}) || ':' || {{ text }}, '-'){% endmacro %}
 {% macro bigquery__prefixed(text) %}coalesce(cast(byte_length({{ text }}) as string) || ':' || {{ text }}, '-'){% endmacro %}
 
@@ -101,4 +117,9 @@ last({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows }}){% 
 {%- endmacro %}
 {% macro bigquery__last_by(value, order, rows) -%}
 array_agg({{ value }} order by {% if rows %}if({{ rows }}, 0, 1), {% endif %}{{ order | replace(', ', ' desc, ') }} desc limit 1)[offset(0)]
+{%- endmacro %}
+
+{# The texts of a group in an order, each with its length: no name can break it [2.29]. #}
+{% macro joined_path(text, order) -%}
+string_agg({{ prefixed(text) }}, '' order by {{ order }})
 {%- endmacro %}

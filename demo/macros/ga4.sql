@@ -50,6 +50,70 @@
 )
 {%- endmacro %}
 
+{#
+  BigQuery: constants on _TABLE_SUFFIX, so that only the wanted days are read and paid for. Suffixes of letters
+  (`intraday_…`) come after all digits and stay outside. The schema of a wildcard is that of its newest table: columns
+  that it lacks are named in the var `ga4_missing_columns` and are null.
+#}
+{% macro bigquery__ga4_rows(relation) -%}
+{%- set missing = var('ga4_missing_columns').get(relation.identifier, []) -%}
+(
+    select
+        {{ bigquery_column('event_date', 'string', missing) }},
+        {{ bigquery_column('event_timestamp', 'int64', missing) }},
+        {{ bigquery_column('event_name', 'string', missing) }},
+        shards.event_params,
+        {{ bigquery_column('event_value_in_usd', 'float64', missing) }},
+        {{ bigquery_column('user_id', 'string', missing) }},
+        {{ bigquery_column('user_pseudo_id', 'string', missing) }},
+        {{ bigquery_column('user_first_touch_timestamp', 'int64', missing) }},
+        {{ bigquery_struct('device', [['category', 'string']], missing) }} as device,
+        {{ bigquery_struct('geo', [['country', 'string']], missing) }} as geo,
+        {{ bigquery_struct('traffic_source', [['source', 'string'], ['medium', 'string'], ['name', 'string']], missing) }} as traffic_source,
+        {{ bigquery_column('stream_id', 'string', missing) }},
+        {{ bigquery_column('platform', 'string', missing) }},
+        {{ bigquery_struct('ecommerce', [
+            ['transaction_id', 'string'], ['purchase_revenue_in_usd', 'float64'], ['purchase_revenue', 'float64'],
+            ['refund_value_in_usd', 'float64'], ['refund_value', 'float64']
+        ], missing) }} as ecommerce,
+        shards.items,
+        {{ bigquery_struct('collected_traffic_source', [
+            ['manual_source', 'string'], ['manual_medium', 'string'], ['manual_campaign_name', 'string'],
+            ['manual_term', 'string'], ['manual_content', 'string'], ['gclid', 'string'], ['dclid', 'string'],
+            ['srsltid', 'string']
+        ], missing) }} as collected_traffic_source,
+        {{ bigquery_column('batch_page_id', 'int64', missing) }},
+        {{ bigquery_column('batch_ordering_id', 'int64', missing) }},
+        {{ bigquery_column('batch_event_index', 'int64', missing) }},
+        struct(
+            {{ bigquery_struct('session_traffic_source_last_click.cross_channel_campaign', [
+                ['source', 'string'], ['medium', 'string'], ['campaign_name', 'string'],
+                ['default_channel_group', 'string']
+            ], missing) }} as cross_channel_campaign
+        ) as session_traffic_source_last_click
+    from {{ relation }} as shards
+    {%- if relation.identifier.endswith('*') %}
+    where _TABLE_SUFFIX between '{{ var('ga4_from') or '00000000' }}' and '{{ var('ga4_to') or '99999999' }}'
+    {%- endif %}
+)
+{%- endmacro %}
+{% macro bigquery_struct(path, fields, missing) -%}
+struct(
+            {%- for item in fields %}
+            {{ bigquery_leaf(path ~ '.' ~ item[0], item[1], missing) }} as {{ item[0] }}{% if not loop.last %},{% endif %}
+            {%- endfor %}
+        )
+{%- endmacro %}
+{% macro bigquery_column(name, type, missing) %}{{ bigquery_leaf(name, type, missing) }} as {{ name }}{% endmacro %}
+{% macro bigquery_leaf(path, type, missing) -%}
+{%- set ns = namespace(missing=false, above='') -%}
+{%- for part in path.split('.') -%}
+{%- set ns.above = ns.above ~ ('.' if ns.above else '') ~ part -%}
+{%- if ns.above in missing -%}{%- set ns.missing = true -%}{%- endif -%}
+{%- endfor -%}
+cast({{ 'null' if ns.missing else 'shards.' ~ path }} as {{ type }})
+{%- endmacro %}
+
 {# Is there such a feed? The embedded engine has all of them, empty where there is nothing. #}
 {% macro has_feed(name) %}{{ adapter.dispatch('has_feed')(name) }}{% endmacro %}
 {% macro default__has_feed(name) %}{% if var(name) %}yes{% endif %}{% endmacro %}
@@ -101,25 +165,47 @@ coalesce(
 {%- endif -%}
 {%- endmacro %}
 {% macro bigquery__ga4_params(params, wanted) -%}
-struct(
-    {%- for item in wanted %}
-    {%- set key = item.split(':')[0] %}
-    (
+(
+    select struct(
+        {%- for item in wanted %}
+        {{ bigquery_param_value('firsts.' ~ item.split(':')[0], item.split(':')[1]) }} as {{ item.split(':')[0] }}{% if not loop.last %},{% endif %}
+        {%- endfor %}
+    )
+    from (
         select
-            {%- if item.split(':')[1] == 'int' %}
-            coalesce(value.int_value, safe_cast(value.string_value as int64), safe_cast(value.double_value as int64))
-            {%- elif item.split(':')[1] == 'number' %}
-            coalesce(value.double_value, value.float_value, value.int_value, safe_cast(value.string_value as float64))
-            {%- else %}
-            coalesce(value.string_value, cast(value.int_value as string), cast(value.double_value as string))
-            {%- endif %}
-        from unnest({{ params }}) with offset as position
-        where key = '{{ key }}'
-        order by position
-        limit 1
-    ) as {{ key }}{% if not loop.last %},{% endif %}
-    {%- endfor %}
+            {%- for item in wanted %}
+            min_by(ep.value, if(ep.key = '{{ item.split(':')[0] }}', position, null)) as {{ item.split(':')[0] }}{% if not loop.last %},{% endif %}
+            {%- endfor %}
+        from unnest({{ params }}) as ep with offset as position
+    ) as firsts
 )
+{%- endmacro %}
+{% macro bigquery_param_value(value, type) -%}
+{%- if type == 'int' -%}
+coalesce(
+            {{ value }}.int_value,
+            if(
+                regexp_contains({{ value }}.string_value, r'^\s*[+-]?[0-9]+\s*$'),
+                safe_cast(trim({{ value }}.string_value) as int64), null
+            ),
+            if({{ value }}.double_value = trunc({{ value }}.double_value), safe_cast({{ value }}.double_value as int64), null)
+        )
+{%- elif type == 'number' -%}
+coalesce(
+            {{ value }}.double_value, {{ value }}.float_value, cast({{ value }}.int_value as float64),
+            safe_cast({{ value }}.string_value as float64)
+        )
+{%- else -%}
+coalesce(
+            {{ value }}.string_value,
+            cast({{ value }}.int_value as string),
+            if(
+                {{ value }}.double_value = trunc({{ value }}.double_value) and abs({{ value }}.double_value) < 9007199254740992,
+                cast(cast({{ value }}.double_value as int64) as string),
+                cast({{ value }}.double_value as string)
+            )
+        )
+{%- endif -%}
 {%- endmacro %}
 
 {# The 128-bit key of an event [2.19]; the rendering is defined in docs/models.md. #}
@@ -160,6 +246,46 @@ md5(concat(
 ))
 {%- endmacro %}
 
+{% macro bigquery__ga4_event_key(ga_session_id) -%}
+to_hex(md5(concat(
+    {{ prefixed("'" ~ var('property_id') ~ "'") }},
+    {{ prefixed('cast(stream_id as string)') }},
+    {{ prefixed('user_pseudo_id') }},
+    {{ prefixed('cast(' ~ ga_session_id ~ ' as string)') }},
+    {{ prefixed('event_name') }},
+    {{ prefixed('cast(event_timestamp as string)') }},
+    {{ prefixed('cast(batch_page_id as string)') }},
+    {{ prefixed('cast(batch_ordering_id as string)') }},
+    {{ prefixed('cast(batch_event_index as string)') }},
+    array_to_string(array(
+        select concat(
+            {{ prefixed('ep.key') }},
+            coalesce(
+                's' || cast(byte_length(ep.value.string_value) as string) || ':' || ep.value.string_value,
+                'i' || cast(ep.value.int_value as string),
+                {{ bigquery_micros('coalesce(ep.value.double_value, ep.value.float_value)') }}
+            )
+        ) as rendered
+        from unnest(event_params) as ep
+        order by rendered
+    ), ''),
+    array_to_string(array(
+        select concat(
+            {{ prefixed('item.item_id') }},
+            {{ prefixed('item.item_name') }},
+            coalesce('i' || cast(item.quantity as string), '-'),
+            {{ bigquery_micros('item.price') }},
+            {{ bigquery_micros('item.item_revenue') }}
+        )
+        from unnest(items) as item with offset as position
+        order by position
+    ), '')
+)))
+{%- endmacro %}
+{% macro bigquery_micros(value) -%}
+coalesce('d' || cast(safe_cast(round({{ value }} * 1000000) as int64) as string), 'n')
+{%- endmacro %}
+
 {# Campaign parameters and click ids of an address: decoded, the last value of a key wins, empty is null [2.10]. #}
 {% macro ga4_url_params(url) %}{{ adapter.dispatch('ga4_url_params')(url) }}{% endmacro %}
 {% macro clicktrail__ga4_url_params(url) %}ga4_url_params({{ url }}){% endmacro %}
@@ -183,6 +309,58 @@ case when strpos({{ url }}, '?') > 0 then list_transform(
 {%- endmacro %}
 {% macro duckdb_decoded(text) -%}
 coalesce(try(url_decode(replace({{ text }}, '+', ' '))), {{ text }})
+{%- endmacro %}
+
+{#
+  BigQuery has no function that decodes an address. The values, joined by U+0001, become pieces; the pieces become
+  hexadecimal text, each value of which is read as UTF-8. A value that is none stays as it was.
+#}
+{% macro bigquery__ga4_url_params(url) -%}
+{%- set names = [
+    'utm_source', 'utm_medium', 'utm_campaign', 'utm_id', 'utm_term', 'utm_content',
+    'gclid', 'gbraid', 'wbraid', 'gclsrc', 'dclid', 'msclkid', 'srsltid', 'fbclid'
+] -%}
+{%- set query = "replace(substr(" ~ url ~ ", strpos(" ~ url ~ ", '?') + 1), chr(1), '')" -%}
+if(strpos({{ url }}, '?') > 0, (
+    select struct(
+        {%- for name in names %}
+        {{ bigquery_decoded('parts.raws[offset(' ~ loop.index0 ~ ')]', 'parts.hexes[offset(' ~ loop.index0 ~ ')]') }} as {{ name }}{% if not loop.last %},{% endif %}
+        {%- endfor %}
+    )
+    from (
+        select
+            split(raw, chr(1)) as raws,
+            split((
+                select string_agg(
+                    case
+                        when piece = chr(1) then ','
+                        when piece = '+' then '20'
+                        when length(piece) = 3 and starts_with(piece, '%') then lower(substr(piece, 2))
+                        else to_hex(cast(piece as bytes))
+                    end,
+                    '' order by position
+                )
+                from unnest(regexp_extract_all(raw, concat(r'%[0-9a-fA-F]{2}|[+%]|', chr(1), r'|[^+%', chr(1), r']+'))) as piece
+                    with offset as position
+            ), ',') as hexes
+        from (
+            select concat(
+                {%- for name in names %}
+                {{ bigquery_last_value(query, name) }}{% if not loop.last %}, chr(1),{% endif %}
+                {%- endfor %}
+            ) as raw
+        )
+    ) as parts
+), null)
+{%- endmacro %}
+{% macro bigquery_last_value(query, name) -%}
+coalesce(regexp_extract({{ query }}, r'(?is)^(?:.*[&#?])?{{ name }}(?:=([^&#?]*))?(?:[&#?].*)?$'), '')
+{%- endmacro %}
+{% macro bigquery_decoded(raw, hex) -%}
+nullif(if(
+            to_hex(cast(safe_convert_bytes_to_string(from_hex({{ hex }})) as bytes)) = {{ hex }},
+            safe_convert_bytes_to_string(from_hex({{ hex }})), {{ raw }}
+        ), '')
 {%- endmacro %}
 
 {# Lower-case host without port, user and leading `www.`; null when the address is not http(s). #}

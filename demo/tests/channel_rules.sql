@@ -29,6 +29,8 @@ cases as (
         ('chatgpt.com', 'ai-assistant', '(ai-assistant)', 'AI', 'AI Assistant'),
         ('bing', 'ai-assistant', '(ai-assistant)', 'SEARCH', 'AI Assistant'),
         ('chatgpt.com', 'referral', '(referral)', 'AI', 'Referral'),
+        ('google', 'organic', 'Shopping Free Listings', 'SEARCH', 'Organic Shopping'),
+        ('dbm', 'cpm', '(not set)', '', 'Display'),
         ('newsletter', 'E-Mail', 'may', '', 'Email'),
         ('email', 'referral', '(referral)', '', 'Referral'),
         ('partner', 'affiliate', '(not set)', '', 'Affiliates'),
@@ -53,13 +55,40 @@ cases as (
 
 ),
 
+ruled as (
+
+    -- On the day before AI Assistant and from then on.
+    select
+        cases.*,
+        days.visited_at,
+        days.is_before,
+        {{ channel_rule('source', 'medium', 'campaign', 'category', 'visited_at') }} as channel_rule
+    from cases
+    cross join (
+        select {{ local_midnight_micros("date '2026-05-13'") }} - 1 as visited_at, true as is_before
+        union all
+        select {{ local_midnight_micros("date '2026-05-13'") }} as visited_at, false as is_before
+    ) as days
+
+),
+
 classified as (
 
     select
         *,
-        {{ channel('source', 'medium', 'campaign', 'category') }} as channel
-    from cases
+        case
+            when expected <> 'AI Assistant' then expected
+            {%- if var('channel_rules') == 'by_date' %}
+            when not is_before then expected
+            {%- elif var('channel_rules') == 'ga4-2026' %}
+            when true then expected
+            {%- endif %}
+            when category = 'SEARCH' then 'Organic Search'
+            else 'Referral'
+        end as expected_then,
+        {{ channel_of('channel_rule') }} as channel
+    from ruled
 
 )
 
-select * from classified where channel <> expected
+select * from classified where channel <> expected_then

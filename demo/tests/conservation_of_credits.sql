@@ -1,9 +1,16 @@
--- Every attribution model gives each counted conversion exactly one million micro-credits [2.11].
+-- Every enabled attribution model gives each counted conversion exactly one million micro-credits [2.11]; a fitted one
+-- those of the key events that it was fitted to.
+{%- set fitted = var('attribution_models') | select('in', ['markov', 'shapley']) | list %}
 with
 
 attribution_models as (
 
-    select distinct attribution_model from {{ ref('fct_credits') }}
+    {%- for name in var('attribution_models') %}
+    select '{{ name }}' as attribution_model
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
 
 ),
 
@@ -12,7 +19,16 @@ expected as (
     select conversions.person_key, conversions.conversion_id, attribution_models.attribution_model
     from {{ ref('int_conversions') }} as conversions
     cross join attribution_models
+    {%- if fitted %}
+    left join (
+        select distinct attribution_model, event_name from {{ ref('fit_channel_weights') }} where is_current
+    ) as fits
+        on attribution_models.attribution_model = fits.attribution_model and conversions.event_name = fits.event_name
+    {%- endif %}
     where conversions.is_counted
+    {%- if fitted %}
+        and (attribution_models.attribution_model not in ({{ quoted(fitted) }}) or fits.event_name is not null)
+    {%- endif %}
 
 ),
 

@@ -14,8 +14,9 @@ kept as (
 
     select
         event_name,
-        sum(case when is_counted or is_duplicate or is_zero_value_without_id then 1 else 0 end) as key_events
+        sum(case when is_counted or is_duplicate or is_zero_value_without_id or is_repeat_in_session then 1 else 0 end) as key_events
     from {{ ref('int_conversions') }}
+    where event_name in ({{ quoted(var('key_events')) }})
     group by event_name
 
 )

@@ -55,6 +55,34 @@ pub fn split_by_weights(total: i64, weights: &[u64]) -> Result<Vec<i64>, Attribu
     Ok(weights.iter().map(share).collect())
 }
 
+/// The same with bounds rounded to the nearest whole, halves away from zero: for weights that are rounded
+/// themselves, where cutting would turn a half into one less.
+///
+/// # Errors
+/// As [`split_by_weights`]; the weights may sum to 2⁶² at most.
+pub fn split_to_nearest(total: i64, weights: &[u64]) -> Result<Vec<i64>, AttributionError> {
+    if weights.is_empty() {
+        return Err(AttributionError::NoShares);
+    }
+    let whole = weights.iter().try_fold(0_u64, |sum, &weight| sum.checked_add(weight));
+    let whole = whole.filter(|whole| *whole <= 1 << 62).ok_or(AttributionError::WeightsTooLarge)?;
+    if whole == 0 {
+        return Err(AttributionError::ZeroWeights);
+    }
+    let whole = i128::from(whole);
+    let (mut reached, mut before) = (0_i128, 0_i128);
+    let share = |&weight: &u64| {
+        reached += i128::from(weight);
+        // Below 2 · 2^63 · 2^62 in size, which leaves room for half a share.
+        let bound =
+            (2 * i128::from(total) * reached + whole * i128::from(total.signum())) / (2 * whole);
+        let share = narrow(bound - before);
+        before = bound;
+        share
+    };
+    Ok(weights.iter().map(share).collect())
+}
+
 /// Divides a revenue in micro-units among touches that hold `credits` micro-credits.
 ///
 /// A negative revenue (a refund) is divided like its positive twin. The shares sum to

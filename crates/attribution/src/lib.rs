@@ -6,14 +6,16 @@
 //! | room | in → out |
 //! |---|---|
 //! | [`credit`] | a total and weights → integer shares that sum exactly |
-//! | [`single_touch`] | a journey → the one touch each attribution model credits |
+//! | [`mod@fit`] | counts of paths → Markov, Shapley, heuristics, with intervals |
+//! | [`models`] | a journey → the micro-credits that each attribution model gives its touches |
 //! | [`mod@reference`] | events → sessions, touches, conversions, credits, without SQL |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod credit;
 mod error;
+pub mod fit;
+pub mod models;
 pub mod reference;
-pub mod single_touch;
 
 pub use error::AttributionError;

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Error;
 use clicktrail_pipeline::{Kind, PipelineError, Problem};
+use clicktrail_server::ServerError;
 use serde_json::json;
 
 use crate::output::{Source, Terminal, draw, write_document};
@@ -74,6 +75,16 @@ impl fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+impl From<ServerError> for Usage {
+    fn from(error: ServerError) -> Self {
+        let usage = Self::new(format!("[{}] {error}", error.code()));
+        match error.hint() {
+            Some(hint) => usage.hint(hint),
+            None => usage,
+        }
+    }
+}
 
 /// Tells an error that stopped the command; gives the exit code.
 pub(crate) fn tell(error: &Error, session: &Session) -> ExitCode {

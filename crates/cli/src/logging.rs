@@ -30,11 +30,16 @@ pub(crate) fn start(project_dir: &Path, terminal: &Terminal) {
     });
     // Fails only when logging has already started.
     let _ = tracing_subscriber::registry().with(file_layer).with(stderr_layer).try_init();
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        arguments = ?std::env::args_os().skip(1).collect::<Vec<_>>(),
-        "start"
-    );
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), arguments = ?arguments(), "start");
+}
+
+/// The command line, but for ids of persons to erase.
+fn arguments() -> Vec<std::ffi::OsString> {
+    let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(erase) = arguments.iter().position(|argument| argument == "erase") {
+        arguments.truncate(erase + 1);
+    }
+    arguments
 }
 
 /// One destination of log lines.

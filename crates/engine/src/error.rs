@@ -76,6 +76,10 @@ pub enum EngineError {
         /// Its Arrow type.
         data_type: String,
     },
+    /// BigQuery, or the way to it.
+    #[cfg(feature = "bigquery")]
+    #[error(transparent)]
+    Remote(#[from] crate::bigquery::Fault),
     /// Everything else, with the cause's text.
     #[error("{0}")]
     Internal(String),
@@ -88,6 +92,8 @@ impl EngineError {
             Self::Sql { planning: true, .. } | Self::Type { .. } => Kind::Project,
             Self::Sql { .. } | Self::Feed(_) | Self::Damaged { .. } => Kind::Data,
             Self::Io { .. } | Self::Conflict { .. } | Self::Memory { .. } => Kind::Unavailable,
+            #[cfg(feature = "bigquery")]
+            Self::Remote(fault) => fault.whose(),
             Self::Internal(_) => Kind::Internal,
         }
     }
@@ -103,6 +109,8 @@ impl EngineError {
             Self::Conflict { .. } => "E3006",
             Self::Type { .. } => "E3007",
             Self::Memory { .. } => "E3008",
+            #[cfg(feature = "bigquery")]
+            Self::Remote(fault) => fault.code(),
             Self::Internal(_) => "E3999",
         }
     }
@@ -127,6 +135,8 @@ impl EngineError {
                 Some("allow more with `--memory 8GB`, or use fewer `--threads`".into())
             }
             Self::Type { column, .. } => Some(format!("cast `{column}` in the model")),
+            #[cfg(feature = "bigquery")]
+            Self::Remote(fault) => fault.advice(),
             _ => None,
         }
     }

@@ -1,7 +1,9 @@
 //! SQL in, Arrow out: the engines that run a project's models, and the tables they keep.
 //!
-//! Rooms: [`datafusion`] is the embedded engine, [`delta`] its tables.
+//! Rooms: [`datafusion`] is the embedded engine, [`delta`] its tables, `bigquery` (a feature) Google's warehouse.
 
+#[cfg(feature = "bigquery")]
+pub mod bigquery;
 pub mod datafusion;
 pub mod delta;
 mod error;

@@ -218,6 +218,21 @@ impl Log {
         self.shelf.release(up_to_seq)
     }
 
+    /// Closes the segment that is written to, so that [`Log::release`] can delete the frames in it as well.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn close_segment(&mut self) -> Result<(), LogError> {
+        self.usable()?;
+        if self.active.end <= SEGMENT_HEADER_BYTES as u64 {
+            return Ok(());
+        }
+        self.roll(SEGMENT_HEADER_BYTES as u64).map_err(|error| match error {
+            full @ LogError::Full { .. } => full,
+            error => self.fail(error),
+        })
+    }
+
     /// Lowest sequence number in the log; equal to [`Log::next_seq`] when it holds nothing.
     pub fn first_seq(&self) -> u64 {
         self.shelf.oldest().map_or(self.active.first_seq, |oldest| oldest.first_seq)

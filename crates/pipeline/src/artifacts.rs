@@ -13,6 +13,12 @@ use crate::report::{NodeResult, RunSummary, Status};
 /// Version of the shape of `run_results.json` and `sources.json`.
 const SCHEMA_VERSION: u32 = 1;
 
+/// Results of the last command.
+pub(crate) const RUN_RESULTS: &str = "run_results.json";
+
+/// Results of the last freshness check.
+pub(crate) const SOURCES: &str = "sources.json";
+
 /// Folder of the artifacts.
 pub(crate) fn target_dir(project: &Project) -> PathBuf {
     project.dir.join(&project.target_path)
@@ -65,15 +71,25 @@ fn result(result: &NodeResult) -> Value {
         "execution_time": result.seconds,
         "message": result.problem.as_ref().map_or(&result.message, |problem| &problem.message),
         "failures": result.failures,
-        "adapter_response": {"rows_affected": result.rows},
+        "adapter_response": adapter_response(result),
         "failures_table": result.failures_table,
         "problem": result.problem,
     })
 }
 
-/// Unique ids and statuses of the last run, with its command; `None` when there was none.
-pub(crate) fn last_run(project: &Project) -> Result<Option<(String, Vec<(String, Status)>)>> {
-    let path = target_dir(project).join("run_results.json");
+/// Rows, and bytes under dbt-bigquery's names.
+fn adapter_response(result: &NodeResult) -> Value {
+    let mut response = json!({ "rows_affected": result.rows });
+    if let Some(cost) = result.cost {
+        response["bytes_processed"] = cost.bytes_processed.into();
+        response["bytes_billed"] = cost.bytes_billed.into();
+    }
+    response
+}
+
+/// What a run left: its command, and the document.
+fn last_document(project: &Project, file: &str) -> Result<Option<(String, Value)>> {
+    let path = target_dir(project).join(file);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -85,13 +101,56 @@ pub(crate) fn last_run(project: &Project) -> Result<Option<(String, Vec<(String,
     };
     let document: Value = serde_json::from_str(&text).map_err(|_| bad())?;
     let command = document.pointer("/args/which").and_then(Value::as_str).ok_or_else(bad)?;
-    let results = document["results"].as_array().ok_or_else(bad)?;
-    let results = results
-        .iter()
-        .filter_map(|result| {
-            let status = serde_json::from_value(result["status"].clone()).ok()?;
-            Some((result["unique_id"].as_str()?.to_owned(), status))
+    let command = command.to_owned();
+    document["results"].as_array().ok_or_else(bad)?;
+    Ok(Some((command, document)))
+}
+
+fn results_of(document: &Value) -> impl Iterator<Item = (&str, Status, &Value)> {
+    document["results"].as_array().into_iter().flatten().filter_map(|result| {
+        let status = serde_json::from_value(result["status"].clone()).ok()?;
+        Some((result["unique_id"].as_str()?, status, result))
+    })
+}
+
+/// Unique ids and statuses of the last run, with its command; `None` when there was none.
+pub(crate) fn last_run(project: &Project) -> Result<Option<(String, Vec<(String, Status)>)>> {
+    let Some((command, document)) = last_document(project, RUN_RESULTS)? else {
+        return Ok(None);
+    };
+    let results = results_of(&document).map(|(id, status, _)| (id.to_owned(), status)).collect();
+    Ok(Some((command, results)))
+}
+
+/// Results of the last run (`run_results.json`) or freshness check (`sources.json`), with the time it ended in
+/// microseconds since 1970; `None` when there was none.
+pub(crate) fn last_summary(project: &Project, file: &str) -> Result<Option<(i64, RunSummary)>> {
+    let Some((command, document)) = last_document(project, file)? else { return Ok(None) };
+    let at = document["metadata"]["generated_at"].as_str().unwrap_or_default();
+    let at = chrono::DateTime::parse_from_rfc3339(at).map_or(0, |at| at.timestamp_micros());
+    let results = results_of(&document)
+        .map(|(id, status, result)| {
+            let node = project.manifest.nodes.get(id);
+            // `model.shop.fct_credits`; tests end in a hash after their name.
+            let mut parts = id.splitn(3, '.');
+            let kind = parts.next().unwrap_or_default();
+            let name = parts.nth(1).unwrap_or(id);
+            NodeResult {
+                unique_id: id.to_owned(),
+                name: node.map_or(name, |node| &node.name).to_owned(),
+                resource_type: kind.to_owned(),
+                materialized: String::new(),
+                status,
+                rows: result.pointer("/adapter_response/rows_affected").and_then(Value::as_u64),
+                failures: result["failures"].as_u64(),
+                seconds: result["execution_time"].as_f64().unwrap_or(0.0),
+                message: result["message"].as_str().unwrap_or_default().to_owned(),
+                problem: serde_json::from_value(result["problem"].clone()).unwrap_or_default(),
+                failures_table: result["failures_table"].as_str().map(str::to_owned),
+                cost: serde_json::from_value(result["adapter_response"].clone()).ok(),
+            }
         })
         .collect();
-    Ok(Some((command.to_owned(), results)))
+    let seconds = document["elapsed_time"].as_f64().unwrap_or(0.0);
+    Ok(Some((at, RunSummary { command, results, seconds })))
 }

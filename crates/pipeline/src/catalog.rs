@@ -11,6 +11,7 @@ use clicktrail_project::{
 use crate::error::{PipelineError, Result};
 use crate::feeds::Feeds;
 use crate::fingerprint;
+use crate::run::order::ancestors;
 use crate::warehouse::Warehouse;
 
 /// Compiles nodes and makes them readable.
@@ -91,6 +92,11 @@ impl<'a> Catalog<'a> {
     /// Parents of a node that are relations.
     pub(crate) fn parents(&self, id: &str) -> &'a [String] {
         self.project.manifest.parent_map.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Everything above a node.
+    pub(crate) fn ancestors(&self, id: &str) -> BTreeSet<String> {
+        ancestors(&self.project.manifest, id)
     }
 
     /// Whether a node keeps rows of its own.
@@ -228,6 +234,12 @@ pub(crate) fn live_key(node: &Node) -> Option<&str> {
 /// A name as the embedded engine's SQL writes it.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Whether a text of SQL holds a name as a word.
+pub(crate) fn names(sql: &str, name: &str) -> bool {
+    sql.split(|char: char| !char.is_alphanumeric() && char != '_')
+        .any(|word| word.to_lowercase() == name.to_lowercase())
 }
 
 fn unknown_source(source: &Source) -> PipelineError {

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use clicktrail_project::{Adapter, Fault, Project, ProjectError, ResourceType, Target};
 
+#[cfg(feature = "bigquery")]
+use crate::clock::SystemClock;
 use crate::error::PipelineError;
 use crate::warehouse::Warehouse;
 use crate::workspace::{Check, Settings, Workspace};
@@ -57,18 +59,28 @@ impl Workspace {
         }
         if project.target.adapter != Adapter::Bigquery {
             checks.extend(sources::checks(project));
+            return checks;
+        }
+        #[cfg(feature = "bigquery")]
+        match Workspace::open(settings.clone(), std::sync::Arc::new(SystemClock::default())) {
+            Ok(workspace) => checks.extend(crate::remote::debug_checks(&workspace)),
+            Err(error) => checks.push(refused("target", &error, "correct the target")),
         }
         checks
     }
 }
 
 /// A check that went well.
-fn good(subject: impl Into<String>, found: impl Into<String>) -> Check {
+pub(crate) fn good(subject: impl Into<String>, found: impl Into<String>) -> Check {
     Check { subject: subject.into(), ok: true, found: found.into(), fix: None }
 }
 
 /// A check that did not, with what to do.
-fn bad(subject: impl Into<String>, found: impl Into<String>, fix: impl Into<String>) -> Check {
+pub(crate) fn bad(
+    subject: impl Into<String>,
+    found: impl Into<String>,
+    fix: impl Into<String>,
+) -> Check {
     Check { subject: subject.into(), ok: false, found: found.into(), fix: Some(fix.into()) }
 }
 
@@ -132,6 +144,10 @@ fn of_target(target: &Target) -> Vec<Check> {
             }
             some => format!("embedded engine, {}", counted(some, "thread", "threads")),
         },
+        #[cfg(feature = "bigquery")]
+        Adapter::Bigquery => {
+            format!("BigQuery, {}", counted(target.threads, "thread", "threads"))
+        }
         _ => format!("{adapter}: `clicktrail compile` writes its SQL, dbt runs it"),
     };
     checks.push(good("target", format!("`{name}` of profile `{profile_name}`, {how}")));

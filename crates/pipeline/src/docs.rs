@@ -24,6 +24,7 @@ use crate::error::Result;
 use crate::feeds::Feeds;
 use crate::workspace::Workspace;
 use relations::Relations;
+pub(crate) use types::sql_type;
 
 /// Compiled SQL by unique id, or why there is none.
 type CompiledTexts = BTreeMap<String, std::result::Result<String, String>>;

@@ -78,6 +78,13 @@ pub enum PipelineError {
 /// Result of this crate.
 pub type Result<T, E = PipelineError> = std::result::Result<T, E>;
 
+#[cfg(feature = "bigquery")]
+impl From<clicktrail_engine::bigquery::Fault> for PipelineError {
+    fn from(fault: clicktrail_engine::bigquery::Fault) -> Self {
+        EngineError::from(fault).into()
+    }
+}
+
 impl PipelineError {
     /// What the caller should do.
     pub fn kind(&self) -> Kind {

@@ -7,10 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use clicktrail_engine::datafusion::{Feed, FeedRows};
 use clicktrail_ingest::{self as ingest, ExportFile, IngestError, Kind, ReadOptions, Rejects};
 use clicktrail_project::{Project, Source};
 
+use crate::erase::Erased;
 use crate::error::{PipelineError, Result};
 use crate::fingerprint;
 use crate::report::Problem;
@@ -25,6 +27,9 @@ const FEEDS: [(&str, &str, &str); 3] = [
 
 /// The source that holds what the collector received: its name and its table's.
 pub(crate) const STREAM: (&str, &str) = ("live", "events_stream");
+
+/// That source as SQL names it.
+pub(crate) const STREAM_NAME: &str = "live.events_stream";
 
 /// The var that says where else events of the stream lie.
 pub(crate) const STREAM_VAR: &str = "live_stream";
@@ -43,6 +48,8 @@ pub(crate) struct Feeds {
     pub(crate) passed_over: usize,
     /// Sources whose files can't be found, with the reason; told when somebody reads them.
     missing: BTreeMap<String, Problem>,
+    /// Persons whose rows are left out.
+    erased: Arc<Erased>,
 }
 
 impl Feeds {
@@ -94,7 +101,9 @@ impl Feeds {
         if !patterns(project, "ga4_intraday")?.is_empty() {
             passed_over = 0;
         }
-        Ok(Self { files, rejects: Rejects::new(max_bad_rows(project)?), passed_over, missing })
+        let rejects = Rejects::new(max_bad_rows(project)?);
+        let erased = Arc::new(Warehouse::of(project).erased()?);
+        Ok(Self { files, rejects, passed_over, missing, erased })
     }
 
     /// Each source's name in SQL and the var that says where its files are; the daily export comes first.
@@ -117,7 +126,7 @@ impl Feeds {
 
     /// A feed of all rows of a source.
     pub(crate) fn whole(&self, name: &str) -> Arc<ExportFeed> {
-        let mut feed = ExportFeed::new(Arc::clone(&self.rejects));
+        let mut feed = ExportFeed::new(Arc::clone(&self.rejects), Arc::clone(&self.erased));
         feed.fault = self.missing.get(name).map(fault_text);
         feed.set(self.files(name).iter().cloned().map(|file| Part { file, days: None }).collect());
         Arc::new(feed)
@@ -125,7 +134,7 @@ impl Feeds {
 
     /// An empty feed of a source, for [`ExportFeed::set`].
     pub(crate) fn empty(&self) -> Arc<ExportFeed> {
-        Arc::new(ExportFeed::new(Arc::clone(&self.rejects)))
+        Arc::new(ExportFeed::new(Arc::clone(&self.rejects), Arc::clone(&self.erased)))
     }
 
     /// Which files hold which day, over the given sources.
@@ -231,11 +240,12 @@ pub(crate) struct ExportFeed {
     rejects: Arc<Rejects>,
     /// Why there is nothing to read.
     fault: Option<String>,
+    erased: Arc<Erased>,
 }
 
 impl ExportFeed {
-    fn new(rejects: Arc<Rejects>) -> Self {
-        Self { parts: RwLock::default(), rejects, fault: None }
+    fn new(rejects: Arc<Rejects>, erased: Arc<Erased>) -> Self {
+        Self { parts: RwLock::default(), rejects, fault: None, erased }
     }
 
     /// Replaces the files.
@@ -245,20 +255,19 @@ impl ExportFeed {
 
     fn open(&self, part: &Part, leaves: &[String]) -> Result<FeedRows, IngestError> {
         let mut columns = leaves.to_vec();
-        let Some(day) = part.days.clone() else {
-            let options = self.options(columns);
-            let rows = ingest::open(&part.file, &options)?;
-            return Ok(Box::new(rows.map(|batch| batch.map_err(|error| text(&error)))));
-        };
-        // One file, several days: read the day too, keep its rows, drop it again if it was not asked for.
-        let added = !columns.iter().any(|column| column == DAY);
-        if added {
-            columns.push(DAY.to_owned());
-        }
+        // One file, several days; somebody erased: columns that tell are read too, and dropped if not asked for.
+        let telling = part.days.iter().map(|_| DAY).chain(self.erased.columns());
+        let added: Vec<&str> =
+            telling.filter(|name| !leaves.iter().any(|column| column == name)).collect();
+        columns.extend(added.iter().map(|&name| name.to_owned()));
         let rows = ingest::open(&part.file, &self.options(columns))?;
+        if part.days.is_none() && self.erased.is_empty() {
+            return Ok(Box::new(rows.map(|batch| batch.map_err(|error| text(&error)))));
+        }
+        let (day, erased) = (part.days.clone(), Arc::clone(&self.erased));
         Ok(Box::new(rows.map(move |batch| {
             let batch = batch.map_err(|error| text(&error))?;
-            of_day(&batch, &day, added).map_err(|error| error.to_string())
+            wanted_rows(batch, day.as_deref(), &erased, &added).map_err(|error| error.to_string())
         })))
     }
 
@@ -271,17 +280,25 @@ impl ExportFeed {
     }
 }
 
-fn of_day(
-    batch: &RecordBatch,
-    day: &str,
-    drop: bool,
-) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let index = batch.schema().index_of(DAY)?;
-    let wanted: BooleanArray =
-        batch.column(index).as_string_view().iter().map(|value| Some(value == Some(day))).collect();
-    let mut rows = filter_record_batch(batch, &wanted)?;
-    if drop {
-        rows.remove_column(index);
+/// Rows of the day, of nobody erased, without the columns that were read to tell.
+fn wanted_rows(
+    batch: RecordBatch,
+    day: Option<&str>,
+    erased: &Erased,
+    added: &[&str],
+) -> Result<RecordBatch, ArrowError> {
+    let mut rows = match day {
+        None => batch,
+        Some(_) => {
+            let days = batch.column(batch.schema().index_of(DAY)?);
+            let wanted: BooleanArray =
+                days.as_string_view().iter().map(|value| Some(value == day)).collect();
+            filter_record_batch(&batch, &wanted)?
+        }
+    };
+    rows = erased.without(rows)?;
+    for name in added {
+        rows.remove_column(rows.schema().index_of(name)?);
     }
     Ok(rows)
 }

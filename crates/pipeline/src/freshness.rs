@@ -64,7 +64,7 @@ impl Workspace {
         let id = &self.settings.load.invocation_id;
         artifacts::write_results(
             &self.project,
-            "sources.json",
+            artifacts::SOURCES,
             &summary,
             self.clock.now_micros(),
             id,

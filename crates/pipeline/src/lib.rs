@@ -3,23 +3,39 @@
 mod artifacts;
 mod catalog;
 mod clock;
+mod dashboard;
 mod debug;
 mod docs;
+mod erase;
 mod error;
 mod feeds;
 mod fingerprint;
+mod fit;
 mod freshness;
 mod live;
 mod problem;
+#[cfg(feature = "bigquery")]
+mod remote;
 mod report;
 mod run;
 mod warehouse;
+mod what_if;
 mod workspace;
 
+pub use clicktrail_attribution::fit as fits;
 pub use clock::{Clock, SystemClock, rfc3339};
+pub use dashboard::{Look, PageFault, PageKeyFault, PageRequest, PageResult, Shelf};
+pub use erase::{EraseReport, EraseRequest, ErasedTable};
 pub use error::{Kind, PipelineError, Result};
-pub use live::{FollowSettings, Follower, Inlet, Live, LiveRows, LiveStatus, Release};
-pub use report::{NodeResult, Problem, Reporter, RunPlan, RunSummary, Silent, Status};
+pub use fit::{EventFit, FitReport, FitRequest, MIN_CONVERSIONS_DEFAULT, PathsFile, fit_file};
+pub use live::{
+    FollowSettings, Follower, Inlet, Listener, Live, LiveMemory, LiveRows, LiveStatus, Release,
+    Round, StreamEvent,
+};
+#[cfg(feature = "bigquery")]
+pub use remote::{ImportRequest, Imported, Published, Sender, Sending, SentRows};
+pub use report::{Cost, NodeResult, Problem, Reporter, RunPlan, RunSummary, Silent, Status};
+pub use what_if::{WhatIfReport, WhatIfRequest};
 pub use workspace::{
     Check, CompiledNode, QueryResult, RunRequest, Settings, ShowWhat, Verb, Workspace,
 };

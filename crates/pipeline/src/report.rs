@@ -68,6 +68,17 @@ pub struct NodeResult {
     pub problem: Option<Problem>,
     /// Name of the table with a test's failing rows, when they were kept.
     pub failures_table: Option<String>,
+    /// What it cost, where the engine charges for bytes.
+    pub cost: Option<Cost>,
+}
+
+/// Bytes that a node read in a warehouse that charges for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cost {
+    /// Bytes read, or to be read.
+    pub bytes_processed: u64,
+    /// Bytes that are paid for.
+    pub bytes_billed: u64,
 }
 
 /// What is about to be run.

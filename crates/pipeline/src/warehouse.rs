@@ -3,10 +3,17 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use clicktrail_engine::delta::{DeltaTable, Snapshot};
+use arrow::array::RecordBatch;
+use clicktrail_engine::delta::{
+    Commit, DeltaTable, Removal, Snapshot, TableWriter, WriterSettings, stored_schema,
+};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
+use crate::erase::Erased;
 use crate::error::{PipelineError, Result};
 
 /// Folder of the warehouse when the target names none.
@@ -15,10 +22,18 @@ const PATH_DEFAULT: &str = "warehouse";
 /// Folder of temporary files, one folder a process.
 const SPILL: &str = ".spill";
 
+/// A server that only reads holds the lock for milliseconds when it opens tables: others wait so long for it.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// The tables of one target.
 #[derive(Debug, Clone)]
 pub(crate) struct Warehouse {
     dir: PathBuf,
+    /// The project's list of erased persons.
+    erased: PathBuf,
+    /// Another warehouse, and the tables that are read there and never written.
+    below: Option<(PathBuf, Arc<BTreeSet<String>>)>,
 }
 
 /// Held while tables are written; the operating system lets go of it when the process ends.
@@ -36,7 +51,22 @@ impl Warehouse {
             .get("path")
             .and_then(|path| path.as_str())
             .unwrap_or(PATH_DEFAULT);
-        Self { dir: project.dir.join(path) }
+        Self {
+            dir: project.dir.join(path),
+            erased: project.dir.join(crate::erase::LIST),
+            below: None,
+        }
+    }
+
+    /// A warehouse in another folder, which reads the named tables here.
+    pub(crate) fn beside(&self, dir: &Path, tables: BTreeSet<String>) -> Self {
+        let below = Some((self.dir.clone(), Arc::new(tables)));
+        Self { dir: dir.to_owned(), erased: self.erased.clone(), below }
+    }
+
+    /// Persons that were erased: their rows are left out wherever they come from.
+    pub(crate) fn erased(&self) -> Result<Erased> {
+        Erased::read(&self.erased)
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -44,11 +74,72 @@ impl Warehouse {
     }
 
     pub(crate) fn table(&self, name: &str) -> DeltaTable {
-        DeltaTable::new(name, self.dir.join(name))
+        let dir = match &self.below {
+            Some((below, tables)) if tables.contains(name) => below,
+            _ => &self.dir,
+        };
+        DeltaTable::new(name, dir.join(name))
     }
 
     pub(crate) fn snapshot(&self, name: &str) -> Result<Option<Snapshot>> {
         Ok(self.table(name).snapshot()?)
+    }
+
+    /// Folder of what a server keeps for itself, beside the tables.
+    pub(crate) fn live_dir(&self) -> PathBuf {
+        self.dir.join(".live")
+    }
+
+    /// Names of all tables, sorted; none before the first build.
+    pub(crate) fn tables(&self) -> Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(PipelineError::io("read", &self.dir)(error)),
+        };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter(|entry| entry.path().join("_delta_log").is_dir())
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Folder of its event log.
+    pub(crate) fn log_dir(&self) -> PathBuf {
+        self.live_dir().join("log")
+    }
+
+    /// Adds rows to a table, which is made where it is missing; `note` is kept with the commit.
+    pub(crate) fn append(
+        &self,
+        name: &str,
+        rows: &RecordBatch,
+        note: serde_json::Value,
+        at_micros: i64,
+    ) -> Result<()> {
+        let table = self.table(name);
+        let base = table.snapshot()?;
+        let schema = stored_schema(&rows.schema())?;
+        let mut writer = TableWriter::new(
+            &table,
+            base.as_ref(),
+            Arc::clone(&schema),
+            WriterSettings::default(),
+            Arc::default(),
+        )?;
+        writer.write(rows)?;
+        let commit = Commit {
+            schema,
+            partition_columns: Vec::new(),
+            added: writer.finish()?,
+            removed: Removal::Nothing,
+            note,
+            at_millis: at_micros / 1000,
+        };
+        table.commit(base.as_ref(), commit)?;
+        Ok(())
     }
 
     /// This process's folder for what does not fit in memory.
@@ -85,14 +176,22 @@ impl Warehouse {
         fs::create_dir_all(&self.dir).map_err(PipelineError::io("create", &self.dir))?;
         let path = self.dir.join(".lock");
         let file = File::create(&path).map_err(PipelineError::io("create", &path))?;
-        match file.try_lock() {
-            Ok(()) => {
-                self.sweep_spill();
-                Ok(Lock { _file: file })
+        for attempt in 0..LOCK_ATTEMPTS {
+            match file.try_lock() {
+                Ok(()) => {
+                    self.sweep_spill();
+                    return Ok(Lock { _file: file });
+                }
+                Err(TryLockError::WouldBlock) if attempt + 1 < LOCK_ATTEMPTS => {
+                    thread::sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => break,
+                Err(TryLockError::Error(error)) => {
+                    return Err(PipelineError::io("lock", path)(error));
+                }
             }
-            Err(TryLockError::WouldBlock) => Err(PipelineError::Locked { path }),
-            Err(TryLockError::Error(error)) => Err(PipelineError::io("lock", path)(error)),
         }
+        Err(PipelineError::Locked { path })
     }
 }
 

@@ -79,6 +79,10 @@ pub struct RunRequest {
     pub warn_error: bool,
     /// Keep the failing rows of tests as tables, whatever their config says.
     pub store_failures: bool,
+    /// Only ask the warehouse what each node would read.
+    pub dry_run: bool,
+    /// Bytes that the whole run may bill at most, in a warehouse that charges for them.
+    pub max_bytes: Option<u64>,
 }
 
 impl RunRequest {
@@ -92,6 +96,8 @@ impl RunRequest {
             rebuild_days: 0,
             warn_error: false,
             store_failures: false,
+            dry_run: false,
+            max_bytes: None,
         }
     }
 }
@@ -204,14 +210,29 @@ impl Workspace {
         self.run_selected(&selected, request, reporter)
     }
 
-    fn run_selected(
+    pub(crate) fn run_selected(
         &self,
         selected: &BTreeSet<String>,
         request: &RunRequest,
         reporter: &dyn Reporter,
     ) -> Result<RunSummary> {
+        #[cfg(feature = "bigquery")]
+        if self.project.target.adapter == Adapter::Bigquery {
+            return crate::remote::run(self, selected, request, reporter);
+        }
+        if request.dry_run || request.max_bytes.is_some() {
+            return Err(PipelineError::Setting {
+                message: format!(
+                    "the target `{}` does not charge for bytes: there is nothing to estimate or limit",
+                    self.project.target.name
+                ),
+                hint: Some(
+                    "leave out `--dry-run` and `--max-bytes`, or choose a BigQuery target".into(),
+                ),
+            });
+        }
         let _lock = self.warehouse.lock()?;
-        crate::live::drain_log(self, &self.engine()?)?;
+        crate::live::drain_log(self)?;
         self.run_locked(selected, request, reporter)
     }
 
@@ -255,7 +276,7 @@ impl Workspace {
         let id = &self.settings.load.invocation_id;
         artifacts::write_results(
             &self.project,
-            "run_results.json",
+            artifacts::RUN_RESULTS,
             &summary,
             self.clock.now_micros(),
             id,
@@ -264,7 +285,7 @@ impl Workspace {
         Ok(summary)
     }
 
-    fn run_plan(
+    pub(crate) fn run_plan(
         &self,
         selected: &BTreeSet<String>,
         request: &RunRequest,
@@ -373,6 +394,10 @@ impl Workspace {
     /// # Errors
     /// SQL faults, located in the query's own text.
     pub fn query(&self, sql: &str) -> Result<QueryResult> {
+        #[cfg(feature = "bigquery")]
+        if self.project.target.adapter == Adapter::Bigquery {
+            return crate::remote::query(self, sql);
+        }
         let (engine, feeds) = (self.engine()?, self.lenient_feeds());
         let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, false);
         let session = self.session_for(&engine, &catalog, sql)?;
@@ -395,6 +420,13 @@ impl Workspace {
         Feeds::open(&self.project).unwrap_or_default()
     }
 
+    /// A session with the relations that a text names.
+    pub(crate) fn session_of(&self, engine: &Embedded, text: &str) -> Result<Session> {
+        let feeds = self.lenient_feeds();
+        let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, false);
+        self.session_for(engine, &catalog, text)
+    }
+
     /// A session with every relation whose name stands in the text; planning the others would be wasted.
     fn session_for(&self, engine: &Embedded, catalog: &Catalog<'_>, sql: &str) -> Result<Session> {
         let session = engine.session()?;
@@ -413,10 +445,7 @@ impl Workspace {
             }
             if Catalog::is_stored(node) && self.warehouse.snapshot(&node.alias)?.is_none() {
                 // Named by chance, or not built yet: only the second shows, and the engine says so.
-                if text
-                    .split(|char: char| !char.is_alphanumeric() && char != '_')
-                    .any(|word| word == node.alias)
-                {
+                if catalog::names(sql, &node.alias) {
                     catalog.register(&session, id, &mut known)?;
                 }
                 continue;
@@ -443,11 +472,10 @@ impl Workspace {
             .filter(|node| node.resource_type != ResourceType::Test)
             .map(|node| node.alias.as_str())
             .collect();
-        let Ok(entries) = std::fs::read_dir(self.warehouse.dir()) else { return Ok(Vec::new()) };
-        Ok(entries
-            .flatten()
-            .filter(|entry| entry.path().join("_delta_log").is_dir())
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        Ok(self
+            .warehouse
+            .tables()?
+            .into_iter()
             .filter(|name| !named.contains(name.as_str()))
             .collect())
     }
@@ -457,6 +485,10 @@ impl Workspace {
     /// # Errors
     /// As [`Workspace::query`].
     pub fn show(&self, what: ShowWhat<'_>, limit: Option<usize>) -> Result<QueryResult> {
+        #[cfg(feature = "bigquery")]
+        if self.project.target.adapter == Adapter::Bigquery {
+            return crate::remote::show(self, what, limit);
+        }
         let (engine, feeds) = (self.engine()?, self.lenient_feeds());
         let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, false);
         let limit = limit.map(|limit| format!(" limit {limit}")).unwrap_or_default();

@@ -6,7 +6,7 @@ use hyper::HeaderMap;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, VARY,
+    AUTHORIZATION, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, VARY,
 };
 
 use crate::origin::{Origin, is_loopback_name, split_host};
@@ -161,13 +161,39 @@ impl Rules {
             return Err(Problem::new(Fault::Origin, "pages of other sites may not read")
                 .hint("send the request from a program, or from a page of this server"));
         }
+        self.read_secret(headers)
+    }
+
+    /// Whether this request may read a page: one may come from a link on another site, as that site learns
+    /// nothing of the answer.
+    ///
+    /// # Errors
+    /// As [`Rules::reader`].
+    pub(crate) fn page_reader(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let is_navigation = headers.get("sec-fetch-dest").is_some_and(|dest| dest == "document")
+            && headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+        if !is_navigation {
+            return self.reader(headers);
+        }
+        if self.loopback {
+            self.check_host(headers)?;
+        }
+        self.read_secret(headers)
+    }
+
+    /// Whether this is an active read secret.
+    pub(crate) fn is_read_secret(&self, secret: &[u8]) -> bool {
+        secret::find(&self.read_secrets, secret).is_some()
+    }
+
+    fn read_secret(&self, headers: &HeaderMap) -> Result<(), Problem> {
         if self.read_secrets.is_empty() {
             let closed = || Problem::new(Fault::ReadClosed, "this server has no read secret");
             return if self.loopback { Ok(()) } else { Err(closed()) };
         }
-        let Some(presented) = bearer(headers) else {
+        let Some(presented) = bearer(headers).or_else(|| cookie(headers)) else {
             return Err(Problem::new(Fault::SecretMissing, "the request has no read secret")
-                .hint("send `Authorization: Bearer …`"));
+                .hint("send `Authorization: Bearer …`; in a browser open /?token=<secret> once"));
         };
         match secret::find(&self.read_secrets, presented) {
             Some(_) => Ok(()),
@@ -256,6 +282,13 @@ impl Rules {
 
 fn foreign() -> Problem {
     Problem::new(Fault::Origin, "pages of this origin may not send events")
+}
+
+/// The secret that a browser was given a cookie for.
+fn cookie(headers: &HeaderMap) -> Option<&[u8]> {
+    let text = headers.get(COOKIE)?.to_str().ok()?;
+    let mut pairs = text.split(';').map(str::trim);
+    pairs.find_map(|pair| pair.strip_prefix("clicktrail_token=")).map(str::as_bytes)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {

@@ -1,22 +1,31 @@
 //! What all requests share.
 
-use std::sync::Arc;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use clicktrail_ingest::collect::Limits;
+use lru::LruCache;
 use tokio::sync::Semaphore;
 
 use crate::access::Rules;
 use crate::body::Memory;
 use crate::clock::Clock;
+use crate::dashboard::Dashboard;
+use crate::feed::Feed;
 use crate::live::Live;
 use crate::log::Log;
 use crate::metrics::{Metrics, Reading};
 use crate::producer::Producers;
 use crate::rate::Buckets;
 use crate::recent::Recent;
+use crate::routes::dashboard::Answered;
 use crate::server::Parts;
 use crate::settings::Settings;
+use crate::web::Web;
+
+/// Pages kept: some tens of kB each, so a few MB.
+const PAGES: NonZeroUsize = NonZeroUsize::new(128).unwrap();
 
 /// Large bodies parsed at one time. One core is left to the tables: senders that are too fast for them should wait
 /// for their answer, not the tables for a core.
@@ -40,6 +49,13 @@ pub(crate) struct App {
     pub(crate) queries: Arc<Semaphore>,
     /// Large bodies that are parsed at one time.
     pub(crate) workers: Arc<Semaphore>,
+    pub(crate) dashboard: Option<Arc<dyn Dashboard>>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) web: Web,
+    /// Answers of pages by question and state of the tables.
+    pub(crate) pages: Mutex<LruCache<String, Answered>>,
+    /// Questions that are being answered.
+    pub(crate) flights: Mutex<LruCache<String, Arc<tokio::sync::Mutex<()>>>>,
     started: i64,
     requests: AtomicU64,
 }
@@ -50,7 +66,7 @@ impl App {
         parts: Parts,
         open: impl Fn() -> usize + Send + Sync + 'static,
     ) -> Self {
-        let Parts { log, live, clock, producers } = parts;
+        let Parts { log, live, clock, producers, dashboard, feed } = parts;
         let memory = Arc::new(Memory::new(settings.bounds.bodies_bytes));
         let metrics = Metrics::new({
             let (log, live) = (Arc::clone(&log), Arc::clone(&live));
@@ -78,6 +94,11 @@ impl App {
             queries: Arc::new(Semaphore::new(settings.bounds.queries)),
             workers: Arc::new(Semaphore::new(workers())),
             started: clock.now_micros(),
+            dashboard,
+            feed,
+            web: Web::new(settings.web_dir.clone()),
+            pages: Mutex::new(LruCache::new(PAGES)),
+            flights: Mutex::new(LruCache::new(PAGES)),
             requests: AtomicU64::new(0),
             settings,
             log,

@@ -21,7 +21,9 @@ mod app;
 mod body;
 pub mod client;
 mod clock;
+mod dashboard;
 mod error;
+mod feed;
 mod live;
 mod log;
 mod metrics;
@@ -36,14 +38,18 @@ mod routes;
 mod secret;
 mod server;
 mod settings;
+mod web;
 
 pub use self::clock::Clock;
+pub use self::dashboard::{BadKey, Dashboard, PageAnswer, PageAsk, PageFailure};
 pub use self::error::{Kind, Result, ServerError};
+pub use self::feed::{Feed, LiveEvent};
 pub use self::live::{
     Ask, Column, Live, LiveStatus, QueryAnswer, QueryFailure, QueryFailureKind, QueryRequest,
 };
-pub use self::log::{Batch, Lines, Log, LogFigures};
+pub use self::log::{Batch, Lines, Log, LogFigures, NoLog};
 pub use self::producer::{PRODUCERS_MAX, ProducerMark};
 pub use self::secret::{ACTIVE_SECRETS, SECRET_CHARS_MIN, SecretHash};
 pub use self::server::{Parts, Server, serve};
 pub use self::settings::{Access, Bounds, PORT_DEFAULT, Rate, Rates, Settings};
+pub use self::web::dashboard_about;

@@ -39,6 +39,8 @@ pub struct LiveStatus {
     pub duplicates: u64,
     /// Events that came after younger ones of their user had been applied.
     pub late: u64,
+    /// Persons with so many events that they are computed at a pace of their own, and wait for it.
+    pub waiting_persons: u64,
     /// Differences that the comparison with a batch run has found. Anything but 0 is a fault.
     pub live_batch_mismatch: u64,
     /// Rows by table.

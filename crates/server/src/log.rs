@@ -51,6 +51,21 @@ pub struct LogFigures {
     pub counters: Counters,
 }
 
+/// The log of a server that takes no events.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoLog;
+
+impl Log for NoLog {
+    /// The routes that bring batches are closed; one that came here would be refused.
+    fn append(&self, _batch: Batch, _done: Done) -> Result<(), Busy> {
+        Err(Busy { queued_bytes: 0, limit_bytes: 0 })
+    }
+
+    fn figures(&self) -> LogFigures {
+        LogFigures::default()
+    }
+}
+
 /// A batch is one frame, so its events, its dead letters and the mark of its sender become durable together.
 impl Log for Appender {
     fn append(&self, batch: Batch, done: Done) -> Result<(), Busy> {

@@ -1,6 +1,7 @@
 //! Counters and gauges in the text format that Prometheus reads.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clicktrail_eventlog::SYNC_BOUNDS;
 use prometheus_client::collector::Collector;
@@ -74,6 +75,11 @@ impl Collector for Scrape {
             ("table_duplicates", "copies that the tables recognised", count(read.live.duplicates)),
             ("table_late_events", "events that came out of order", count(read.live.late)),
             (
+                "waiting_persons",
+                "persons with very many events who wait to be computed",
+                count(read.live.waiting_persons),
+            ),
+            (
                 "live_batch_mismatch",
                 "differences between live tables and a batch run; must be 0",
                 count(read.live.live_batch_mismatch),
@@ -112,6 +118,7 @@ pub(crate) struct Metrics {
     accepted: Family<Route, Counter>,
     duplicate: Family<Route, Counter>,
     rejected: Family<Reason, Counter>,
+    refused: AtomicU64,
     cut_dead_letters: Counter,
     ack: Histogram,
 }
@@ -133,7 +140,8 @@ impl Metrics {
         let ack = Histogram::new(ACK_BUCKETS);
         registry.register("ack_seconds", "from parsed to on disk, seconds", ack.clone());
         registry.register_collector(Box::new(Scrape(Box::new(read))));
-        Self { registry, requests, accepted, duplicate, rejected, cut_dead_letters, ack }
+        let refused = AtomicU64::new(0);
+        Self { registry, requests, accepted, duplicate, rejected, refused, cut_dead_letters, ack }
     }
 
     pub(crate) fn request(&self, route: &str, code: u16) {
@@ -158,6 +166,12 @@ impl Metrics {
 
     pub(crate) fn rejected(&self, reason: &'static str) {
         self.rejected.get_or_create(&Reason { reason }).inc();
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Events refused since the start, whatever the reason.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Everything, as Prometheus reads it.

@@ -61,6 +61,12 @@ pub(crate) enum Fault {
     HeadTooLarge,
     /// No such table.
     TableUnknown,
+    /// Keys of a page's address.
+    Keys,
+    /// A state of the tables that is not kept any more.
+    Expired,
+    /// No conversion, event, node or dimension of that name.
+    Unknown,
     /// A query failed; the code is that of the failure.
     Query(QueryFailureKind),
     /// Our bug.
@@ -90,6 +96,9 @@ impl Fault {
             | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::UriTooLarge => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Keys => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Expired => StatusCode::GONE,
+            Self::Unknown => StatusCode::NOT_FOUND,
             Self::Query(kind) => match kind {
                 QueryFailureKind::Query => StatusCode::BAD_REQUEST,
                 QueryFailureKind::NotFound => StatusCode::NOT_FOUND,
@@ -130,6 +139,9 @@ impl Fault {
             Self::TableUnknown => "E6124",
             Self::Query(_) => "E6125",
             Self::Internal => "E6126",
+            Self::Keys => "E6127",
+            Self::Expired => "E6128",
+            Self::Unknown => "E6129",
         }
     }
 
@@ -161,6 +173,9 @@ impl Fault {
             Self::TableUnknown => "no such table",
             Self::Query(_) => "query failed",
             Self::Internal => "internal error",
+            Self::Keys => "keys of the address are not understood",
+            Self::Expired => "expired link",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -182,6 +197,8 @@ impl Fault {
             Self::Busy | Self::Rate | Self::NotReady => {
                 Some("try again after the time in Retry-After")
             }
+            Self::Keys => Some("`keys` says what each takes; docs/api.md lists all"),
+            Self::Expired => Some("leave `snap` out to see the newest numbers"),
             Self::DiskFull => Some("free disk space on the server; reading still works"),
             Self::Stopping => Some("send the same request again when the server is back"),
             Self::Unacknowledged => Some("send the same request again: duplicates are recognised"),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Names under which a query string may carry a secret. They are cut out before anything else sees
 /// it.
-const SECRET_NAMES: [&str; 1] = ["api_secret"];
+const SECRET_NAMES: [&str; 2] = ["api_secret", "token"];
 
 /// The first value of that name, decoded; a name alone has the value "".
 pub(crate) fn value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
@@ -12,6 +12,15 @@ pub(crate) fn value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(key) == name).then(|| decode(value))
     })
+}
+
+/// All names with their values, decoded.
+pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decode(name).into_owned(), decode(value).into_owned()))
+        .collect()
 }
 
 /// The query string without the pairs that hold a secret.

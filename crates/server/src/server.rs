@@ -8,7 +8,9 @@ use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::clock::Clock;
+use crate::dashboard::Dashboard;
 use crate::error::{Result, ServerError};
+use crate::feed::Feed;
 use crate::live::Live;
 use crate::log::Log;
 use crate::net::Listener;
@@ -26,12 +28,17 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// How far the producers were, as the log tells after a restart.
     pub producers: Vec<ProducerMark>,
+    /// Answers of the dashboard's pages; without one there are none.
+    pub dashboard: Option<Arc<dyn Dashboard>>,
+    /// What the live stream tells.
+    pub feed: Arc<Feed>,
 }
 
 impl Parts {
     /// With no producer known.
     pub fn new(log: Arc<dyn Log>, live: Arc<dyn Live>, clock: Arc<dyn Clock>) -> Self {
-        Self { log, live, clock, producers: Vec::new() }
+        let feed = Arc::new(Feed::new(Arc::clone(&clock)));
+        Self { log, live, clock, producers: Vec::new(), dashboard: None, feed }
     }
 }
 
@@ -40,6 +47,7 @@ pub struct Server {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    feed: Arc<Feed>,
 }
 
 /// Starts a server: when this returns, its address accepts connections.
@@ -53,11 +61,12 @@ pub async fn serve(settings: Settings, parts: Parts) -> Result<Server> {
     let bind = |source| ServerError::Bind { address: settings.bind, source };
     let listener = Listener::bind(settings.bind, settings.bounds.clone()).map_err(bind)?;
     let address = listener.address().map_err(bind)?;
+    let feed = Arc::clone(&parts.feed);
     let app = Arc::new(App::new(settings, parts, listener.open()));
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(listener.run(routes::router(app), stopped));
     tracing::info!(%address, "listening");
-    Ok(Server { address, stop, task })
+    Ok(Server { address, stop, task, feed })
 }
 
 impl Server {
@@ -68,6 +77,8 @@ impl Server {
 
     /// Takes no more connections, lets open requests end within `shutdown_time`, and returns then.
     pub async fn shutdown(mut self) {
+        // Readers of the live stream would hold their requests open.
+        self.feed.close();
         self.stop.send_replace(true);
         // It ends early only by a panic, and then there is nothing left to wait for.
         let _ = (&mut self.task).await;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -31,6 +32,10 @@ pub struct Settings {
     pub behind_proxy: bool,
     /// The property's time zone, which decides the date of an event.
     pub time_zone: Tz,
+    /// Folder to read the dashboard's files from instead of the binary, for who edits them.
+    pub web_dir: Option<PathBuf>,
+    /// Whether the server only shows tables: the routes that take events say so then.
+    pub read_only: bool,
     /// Measurement id → the stream id that the export has for it. An id that is not listed is its
     /// own stream id.
     pub streams: BTreeMap<String, String>,
@@ -46,6 +51,8 @@ impl Default for Settings {
             alias_paths: Vec::new(),
             behind_proxy: false,
             time_zone: Tz::UTC,
+            web_dir: None,
+            read_only: false,
             streams: BTreeMap::new(),
         }
     }

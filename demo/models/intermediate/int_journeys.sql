@@ -1,6 +1,11 @@
 {{ config(materialized='table', meta={'live': {'key': 'person_key'}}) }}
 -- depends_on: {{ ref('int_sessions') }}
 
+{%- set resets = var('path_reset') == 'same_key_event' %}
+{#- Read only where `w_shaped` is enabled; said here, as it stands behind that condition. #}
+{%- if not execute %}{{ ref('int_events') }}{% endif %}
+{%- set milestone_events = var('milestone_events') if 'w_shaped' in var('attribution_models') else [] %}
+
 with
 
 conversions as (
@@ -8,6 +13,14 @@ conversions as (
     select
         conversions.*,
         conversions.converted_at - conversions.lookback_days * 86400000000 as window_starts_at
+        {%- if resets %},
+        row_number() over (
+            partition by conversions.person_key, conversions.event_name
+            order by
+                conversions.converted_at, conversions.batch_page_id, conversions.batch_ordering_id,
+                conversions.batch_event_index, conversions.event_key
+        ) as conversion_number
+        {%- endif %}
         {%- if var('touch_grain') == 'session' %},
         sessions.session_started_at
         {%- endif %}
@@ -20,6 +33,44 @@ conversions as (
 
 ),
 
+{%- if milestone_events %}
+
+milestones as (
+
+    select
+        person_key,
+        {{ total_order() }},
+        row_number() over (partition by person_key order by {{ total_order() }}) as milestone_number
+    from {{ ref('int_events') }}
+    where event_name in ({{ quoted(milestone_events) }})
+
+),
+
+-- The first milestone in the window of a conversion.
+reached as (
+
+    select
+        conversions.person_key,
+        conversions.conversion_id,
+        min(milestones.milestone_number) as milestone_number
+    from conversions
+    inner join milestones on conversions.person_key = milestones.person_key
+    where milestones.event_timestamp >= conversions.window_starts_at
+        and {{ not_after('milestones', 'event_timestamp', 'conversions', 'converted_at') }}
+    group by conversions.person_key, conversions.conversion_id
+
+),
+
+conversion_milestones as (
+
+    select reached.conversion_id, milestones.*
+    from reached
+    inner join milestones
+        on reached.person_key = milestones.person_key and reached.milestone_number = milestones.milestone_number
+
+),
+{%- endif %}
+
 -- A closed window in microseconds [2.14], and never a touch from the future [2.4].
 journeys as (
 
@@ -28,12 +79,33 @@ journeys as (
         conversions.converted_at,
         touches.*,
         {%- if var('touch_grain') == 'session' %}
-        case when touches.session_key = conversions.session_key then 1 else 0 end as own_session
+        case when touches.session_key = conversions.session_key then 1 else 0 end as own_session,
         {%- else %}
-        0 as own_session
+        0 as own_session,
+        {%- endif %}
+        {%- if resets %}
+        {{ not_after('touches', 'touched_at', 'previous', 'converted_at') }} as is_spent,
+        {%- endif %}
+        {%- if milestone_events %}
+        coalesce(
+            {{ not_after('touches', 'touched_at', 'conversion_milestones', 'event_timestamp') }}, false
+        ) as is_before_milestone
+        {%- else %}
+        false as is_before_milestone
         {%- endif %}
     from conversions
     inner join {{ ref('int_touchpoints') }} as touches on conversions.person_key = touches.person_key
+    {%- if resets %}
+    left join conversions as previous
+        on conversions.person_key = previous.person_key
+        and conversions.event_name = previous.event_name
+        and conversions.conversion_number = previous.conversion_number + 1
+    {%- endif %}
+    {%- if milestone_events %}
+    left join conversion_milestones
+        on conversions.person_key = conversion_milestones.person_key
+        and conversions.conversion_id = conversion_milestones.conversion_id
+    {%- endif %}
     {%- if var('touch_grain') == 'session' %}
     where touches.session_key = conversions.session_key
         or touches.touched_at between conversions.window_starts_at and conversions.session_started_at
@@ -43,6 +115,26 @@ journeys as (
     {%- endif %}
 
 )
+{%- if resets %},
+
+-- The last touch of all stays: what led to a second order was what led to the first [2.12].
+numbered as (
+
+    select
+        *,
+        row_number() over (
+            partition by person_key, conversion_id order by own_session desc, touch_number desc
+        ) as number_from_end
+    from journeys
+
+),
+
+kept as (
+
+    select * from numbered where coalesce(not is_spent, true) or number_from_end = 1
+
+)
+{%- endif %}
 
 select
     conversion_id,
@@ -61,5 +153,6 @@ select
     click_id,
     channel,
     channel_rule,
-    is_direct
-from journeys
+    is_direct,
+    is_before_milestone
+from {{ 'kept' if resets else 'journeys' }}

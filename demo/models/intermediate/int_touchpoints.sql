@@ -262,17 +262,7 @@ touches as (
 ),
 {%- endif %}
 
-classified as (
-
-    select
-        touches.*,
-        {{ channel('touches.source', 'touches.medium', 'touches.campaign', 'categories.category') }} as channel,
-        {{ channel_rule('touches.source', 'touches.medium', 'touches.campaign', 'categories.category') }}
-            as channel_rule
-    from touches
-    left join {{ ref('source_categories') }} as categories on lower(touches.source) = categories.source
-
-)
+{{ channel_ctes('touches', ['person_key', 'session_key', 'event_key'], 'event_timestamp') }}
 
 select
     {{ hash_key(['session_key', 'event_key']) }} as touch_id,

@@ -1,5 +1,7 @@
 {{ config(materialized='view', meta={'live': {'key': 'event_date'}}) }}
 
+{%- set dclid_as = {'display': {'source': 'dbm', 'medium': 'cpm'}, 'paid_search': {'source': 'google', 'medium': 'cpc'}}[var('dclid_as')] %}
+
 with
 
 events as (
@@ -60,7 +62,7 @@ referred as (
         sites.category as site_category,
         sites.engine_name
     from fields
-    left join {{ ref('source_categories') }} as sites
+    left join {{ ref('stg_source_categories') }} as sites
         on fields.referrer_host = sites.source and sites.category in ('SEARCH', 'AI')
 
 ),
@@ -150,7 +152,7 @@ named as (
         or (
             google_id is not null
             and coalesce(lower(own_campaign), '(organic)') in ('(organic)', '(referral)')
-            and coalesce(lower(own_medium), 'organic') = 'organic'
+            and coalesce(lower(own_medium), 'organic') in ('organic', 'referral')
         ) as is_named_by_click,
         {{ usable('ecommerce_transaction_id') }} as own_transaction_id,
         case
@@ -191,7 +193,7 @@ select
     case
         when not is_named_by_click then own_source
         when google_id is not null then 'google'
-        when dclid is not null then 'dbm'
+        when dclid is not null then '{{ dclid_as.source }}'
         when msclkid is not null then 'bing'
         when srsltid is not null then 'google'
         else 'facebook'
@@ -199,12 +201,16 @@ select
     case
         when not is_named_by_click then own_medium
         when google_id is not null then 'cpc'
-        when dclid is not null then 'cpm'
+        when dclid is not null then '{{ dclid_as.medium }}'
         when msclkid is not null then 'cpc'
         when srsltid is not null then 'organic'
         else 'referral'
     end as medium,
     case
+        {%- if var('srsltid_as') == 'organic_shopping' %}
+        when is_named_by_click and coalesce(google_id, dclid, msclkid) is null and srsltid is not null
+            then 'Shopping Free Listings'
+        {%- endif %}
         when is_named_by_click and lower(own_campaign) in ('(organic)', '(referral)') then null
         else own_campaign
     end as campaign,

@@ -16,6 +16,16 @@ fn a_zero_weight_receives_zero() {
 }
 
 #[test]
+fn a_half_goes_up_where_bounds_are_rounded() {
+    assert_eq!(split_to_nearest(10, &[13, 7]), Ok(vec![7, 3]));
+    assert_eq!(split_to_nearest(-10, &[13, 7]), Ok(vec![-7, -3]));
+    assert_eq!(split_to_nearest(1, &[1 << 62, 1]), Err(AttributionError::WeightsTooLarge));
+    assert_eq!(split_to_nearest(i64::MIN, &[1 << 61, 0]), Ok(vec![i64::MIN, 0]));
+    assert_eq!(split_to_nearest(1, &[0]), Err(AttributionError::ZeroWeights));
+    assert_eq!(split_to_nearest(1, &[]), Err(AttributionError::NoShares));
+}
+
+#[test]
 fn the_largest_amounts_do_not_overflow() {
     let shares = split_by_weights(i64::MIN, &[u64::MAX - 1, 1]).unwrap();
     assert_eq!(shares.iter().sum::<i64>(), i64::MIN);
@@ -65,6 +75,18 @@ proptest! {
         prop_assert_eq!(shares.iter().map(|&s| i128::from(s)).sum::<i128>(), i128::from(total));
         for (&share, &weight) in shares.iter().zip(&weights) {
             prop_assert!(within_one(share, total, weight, whole));
+        }
+    }
+
+    #[test]
+    fn shares_to_the_nearest_sum_exactly(total in any::<i64>(), weights in vec(0_u64..1 << 48, 1..40)) {
+        let whole: u64 = weights.iter().sum();
+        prop_assume!(whole > 0);
+        let shares = split_to_nearest(total, &weights).unwrap();
+        prop_assert_eq!(shares.iter().map(|&s| i128::from(s)).sum::<i128>(), i128::from(total));
+        for (&share, &weight) in shares.iter().zip(&weights) {
+            let exact = i128::from(total) * i128::from(weight);
+            prop_assert!((i128::from(share) * i128::from(whole) - exact).abs() <= i128::from(whole));
         }
     }
 

@@ -119,7 +119,7 @@ impl Found {
         let Some(Network { source, medium }) = network else { return self };
         let says_nothing = self.source.is_none() && self.medium.is_none();
         let is_open = is_placeholder(&self.campaign, &["(organic)", "(referral)"])
-            && is_placeholder(&self.medium, &["organic"]);
+            && is_placeholder(&self.medium, &["organic", "referral"]);
         let is_google_ad = (source, medium) == ("google", "cpc");
         if !says_nothing && !(is_google_ad && is_open) {
             return self;

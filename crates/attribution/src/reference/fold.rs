@@ -6,7 +6,6 @@ use super::{
     Attribution, DailyKey, Event, PersonClick, Settings, Touch, conversions, journeys, sessions,
     touches,
 };
-use crate::single_touch::AttributionModel;
 
 /// Computes the intermediate models and marts from rows of `stg_events`.
 ///
@@ -78,20 +77,26 @@ fn fold_person(
             let started_at = session.map(|session| session.started.timestamp);
             let grain = settings.touch_grain;
             let journey = journeys::journey(&conversion, started_at, &touches, grain);
-            answer.journeys.extend(journeys::steps(&conversion, &journey));
+            let milestone = journeys::milestone(&conversion, events, settings);
+            let steps = journeys::steps(&conversion, &journey, milestone.as_ref());
             let evidence = event.evidence.as_ref();
-            answer.credits.extend(journeys::credits(&conversion, &journey, evidence, settings));
+            let credits = journeys::credits(&conversion, &journey, &steps, evidence, settings);
+            answer.credits.extend(credits);
+            answer.journeys.extend(steps);
         }
         answer.conversions.push(conversion);
     }
     if let Some(session) = rows.first() {
-        let click = |model: AttributionModel| {
-            let is_direct: Vec<bool> = touches.iter().map(|touch| touch.is_direct).collect();
-            let touch = touches[model.credited(&is_direct)?].clone();
-            Some(PersonClick { user_pseudo_id: session.user_pseudo_id.clone(), touch })
+        let click = |touch: &Touch| PersonClick {
+            user_pseudo_id: session.user_pseudo_id.clone(),
+            touch: touch.clone(),
         };
-        answer.first_clicks.extend(click(AttributionModel::FirstClick));
-        answer.last_clicks.extend(click(AttributionModel::LastClick));
+        // Non-direct where there is any [2.6].
+        let is_click = |touch: &&Touch| !touch.is_direct;
+        let first = touches.iter().find(is_click).or(touches.first());
+        let last = touches.iter().rfind(is_click).or(touches.last());
+        answer.first_clicks.extend(first.map(click));
+        answer.last_clicks.extend(last.map(click));
     }
     answer.sessions.extend(rows);
     answer.touches.extend(touches);

@@ -3,10 +3,11 @@
 use super::conversions::window_start;
 use super::touches::Label;
 use super::{
-    Conversion, Credit, Evidence, JourneyStep, NO_TOUCH, NOT_SET, Settings, Touch, TouchGrain,
+    Conversion, Credit, Event, Evidence, JourneyStep, NO_TOUCH, NOT_SET, Position, Settings, Touch,
+    TouchGrain,
 };
-use crate::credit::MICROS;
-use crate::single_touch::AttributionModel;
+use crate::credit::{MICROS, split_revenue};
+use crate::models::{AttributionModel, Step};
 
 /// The touches of a conversion's window in journey order `[2.4, 2.14]`.
 ///
@@ -37,40 +38,83 @@ pub(super) fn journey<'a>(
     }
 }
 
+/// Where the first milestone event in the window of a conversion stands; `events` are the person's, in order.
+pub(super) fn milestone(
+    conversion: &Conversion,
+    events: &[&Event],
+    settings: &Settings<'_>,
+) -> Option<Position> {
+    let start = window_start(conversion.position.timestamp, conversion.lookback_days);
+    let names = &settings.rules.milestone_events;
+    let is_milestone = |event: &&&Event| {
+        event.event_timestamp >= start && names.iter().any(|name| **name == *event.event_name)
+    };
+    let first = events.iter().find(is_milestone)?.position();
+    (first <= conversion.position).then_some(first)
+}
+
 /// The rows of one journey.
-pub(super) fn steps<'a>(
-    conversion: &'a Conversion,
-    journey: &'a [&Touch],
-) -> impl Iterator<Item = JourneyStep> + 'a {
+pub(super) fn steps(
+    conversion: &Conversion,
+    journey: &[&Touch],
+    milestone: Option<&Position>,
+) -> Vec<JourneyStep> {
     let touches = u32::try_from(journey.len()).unwrap_or(u32::MAX);
-    (1..).zip(journey).map(move |(position, touch)| JourneyStep {
+    let step = |(position, touch): (u32, &&Touch)| JourneyStep {
         conversion_id: conversion.conversion_id.clone(),
         touch_id: touch.touch_id.clone(),
         person_key: conversion.person_key.clone(),
         position,
         touches,
         seconds_before: (conversion.position.timestamp - touch.position.timestamp) / MICROS,
-    })
+        is_before_milestone: milestone.is_some_and(|milestone| touch.position <= *milestone),
+    };
+    (1..).zip(journey).map(step).collect()
 }
 
-/// One credit per attribution model; none when the conversion does not count.
+/// Who gets how much by each attribution model; nobody when the conversion does not count.
 ///
 /// `evidence` is that of the conversion's own event, which speaks for it when nothing else can.
 pub(super) fn credits(
     conversion: &Conversion,
     journey: &[&Touch],
+    steps: &[JourneyStep],
     evidence: Option<&Evidence>,
     settings: &Settings<'_>,
 ) -> Vec<Credit> {
     if !conversion.is_counted {
         return Vec::new();
     }
-    let is_direct: Vec<bool> = journey.iter().map(|touch| touch.is_direct).collect();
-    let credit = |model: AttributionModel| match model.credited(&is_direct) {
-        Some(credited) => touch_credit(conversion, model, journey[credited]),
-        None => untouched_credit(conversion, model, evidence, settings),
-    };
-    AttributionModel::ALL.map(credit).into()
+    let rules = &settings.rules;
+    let path: Vec<Step> = journey
+        .iter()
+        .zip(steps)
+        .map(|(touch, step)| Step {
+            is_direct: touch.is_direct,
+            is_paid: rules.paid_channels.iter().any(|channel| **channel == *touch.channel),
+            is_before_milestone: step.is_before_milestone,
+            seconds_before: step.seconds_before,
+        })
+        .collect();
+    let mut credits = Vec::new();
+    for &model in &rules.attribution_models {
+        if journey.is_empty() {
+            credits.push(untouched_credit(conversion, model, evidence, settings));
+            continue;
+        }
+        let shares = model.credits(&path, rules);
+        let revenue = conversion.revenue_micros.and_then(|all| split_revenue(all, &shares).ok());
+        for (place, &credit_micros) in shares.iter().enumerate().filter(|(_, share)| **share > 0) {
+            let whole = touch_credit(conversion, model, journey[place]);
+            credits.push(Credit {
+                position: Some(steps[place].position),
+                credit_micros,
+                revenue_micros: revenue.as_ref().map(|shares| shares[place]),
+                ..whole
+            });
+        }
+    }
+    credits
 }
 
 fn touch_credit(conversion: &Conversion, model: AttributionModel, touch: &Touch) -> Credit {
@@ -116,6 +160,7 @@ fn labelled(conversion: &Conversion, model: AttributionModel, label: Label) -> C
         conversion_id: conversion.conversion_id.clone(),
         touch_id: None,
         attribution_model: model,
+        position: None,
         credit_micros: MICROS,
         revenue_micros: conversion.revenue_micros,
         currency: conversion.currency.clone(),

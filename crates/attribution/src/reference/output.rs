@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{Evidence, Position, Text};
-use crate::single_touch::AttributionModel;
+use crate::models::AttributionModel;
 
 /// One row of `int_sessions`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +129,8 @@ pub struct JourneyStep {
     pub touches: u32,
     /// Whole seconds from touch to conversion, cut.
     pub seconds_before: i64,
+    /// Is it at or before the first milestone of the window?
+    pub is_before_milestone: bool,
 }
 
 /// One row of `fct_credits`.
@@ -140,6 +142,8 @@ pub struct Credit {
     pub touch_id: Option<Text>,
     /// Who divided.
     pub attribution_model: AttributionModel,
+    /// Place of the touch in the journey, null when it has none.
+    pub position: Option<u32>,
     /// Share of the conversion in millionths.
     pub credit_micros: i64,
     /// Share of the revenue in millionths, null when the conversion has none.
@@ -216,7 +220,7 @@ pub struct Attribution {
     pub conversions: Vec<Conversion>,
     /// By conversion, then `position`.
     pub journeys: Vec<JourneyStep>,
-    /// By conversion, then attribution model.
+    /// By conversion, attribution model, then position.
     pub credits: Vec<Credit>,
     /// By `user_pseudo_id`.
     pub first_clicks: Vec<PersonClick>,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Text;
+use crate::models::Rules;
 
 /// Microseconds of one lookback day: always 86,400 seconds, whatever the calendar `[2.14]`.
 pub(super) const DAY_MICROS: i64 = 86_400_000_000;
@@ -47,6 +48,8 @@ pub struct Settings<'a> {
     pub order_dedupe_scope: OrderDedupeScope,
     /// Channels whose touches are removed, matched exactly `[2.6]`.
     pub excluded_channels: Vec<Text>,
+    /// What the attribution models read.
+    pub rules: Rules,
     /// Local midnight of the first loaded day, in microseconds UTC `[2.15]`.
     pub first_loaded_at: i64,
     /// Days since 1970 of a UTC microsecond in the property's time zone `[2.23]`.
@@ -64,6 +67,7 @@ impl fmt::Debug for Settings<'_> {
             .field("touch_grain", &self.touch_grain)
             .field("order_dedupe_scope", &self.order_dedupe_scope)
             .field("excluded_channels", &self.excluded_channels)
+            .field("rules", &self.rules)
             .field("first_loaded_at", &self.first_loaded_at)
             .finish_non_exhaustive()
     }

@@ -7,6 +7,7 @@ mod session_grain;
 mod sessions;
 
 use super::*;
+use crate::models::{AttributionModel, Rules};
 
 pub(super) const SECOND: i64 = 1_000_000;
 pub(super) const MINUTE: i64 = 60 * SECOND;
@@ -34,6 +35,13 @@ fn classify(source: &str, medium: &str, _campaign: &str) -> Text {
     .into()
 }
 
+/// The attribution models that credit one touch; the others are told in `conservation`.
+fn single_touch() -> Rules {
+    use AttributionModel::{FirstClick, FirstTouch, LastClick, LastTouch};
+    let attribution_models = vec![FirstClick, FirstTouch, LastClick, LastTouch];
+    Rules { attribution_models, ..Rules::default() }
+}
+
 pub(super) fn settings() -> Settings<'static> {
     let key_event = |name, lookback_days| KeyEvent { event_name: text(name), lookback_days };
     Settings {
@@ -42,6 +50,7 @@ pub(super) fn settings() -> Settings<'static> {
         touch_grain: TouchGrain::Click,
         order_dedupe_scope: OrderDedupeScope::Device,
         excluded_channels: Vec::new(),
+        rules: single_touch(),
         first_loaded_at: 0,
         local_date: &local_date,
         classify: &classify,

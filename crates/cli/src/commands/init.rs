@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clicktrail_ingest::generate::GenerateSettings;
 
 use super::generate;
 use crate::failure::{Outcome, Usage};
@@ -42,16 +43,10 @@ pub(crate) struct Args {
 /// A folder that is not empty, or can't be written.
 pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
     refuse_used(&args.dir)?;
-    for (name, content) in FILES {
-        let content = match *name == PROJECT_FILE {
-            true => project_file(&String::from_utf8_lossy(content), args.demo).into_bytes(),
-            false => content.to_vec(),
-        };
-        write(&args.dir.join(name), &content)?;
-    }
     if args.demo {
         generate::write(&generate::demo_settings()?, &args.dir.join(DEMO_DATA), session)?;
     }
+    files(&args.dir, args.demo)?;
     if args.build {
         return build(&args.dir);
     }
@@ -59,6 +54,30 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
     writeln!(out, "{}", next(&args.dir, args.demo))?;
     out.flush()?;
     Ok(Outcome::Done)
+}
+
+/// A demo project with this data.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn demo(dir: &Path, data: &GenerateSettings, session: &Session) -> Result<()> {
+    refuse_used(dir)?;
+    generate::write(data, &dir.join(DEMO_DATA), session)?;
+    files(dir, true)
+}
+
+/// The project's files; `dbt_project.yml` last, as it says that the rest is there.
+fn files(dir: &Path, demo: bool) -> Result<()> {
+    let (project, others): (Vec<_>, Vec<_>) =
+        FILES.iter().partition(|(name, _)| *name == PROJECT_FILE);
+    for (name, content) in others {
+        write(&dir.join(name), content)?;
+    }
+    for (name, content) in project {
+        let text = project_file(&String::from_utf8_lossy(content), demo);
+        write(&dir.join(name), text.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Builds the new project as a user would: by a command of its own, with its own settings and log.

@@ -5,11 +5,18 @@ mod compile;
 mod completions;
 mod debug;
 mod docs;
+mod erase;
 mod explain;
+mod export;
+mod fit;
 mod generate;
+#[cfg(feature = "bigquery")]
+mod import;
 mod init;
 mod ls;
 mod man;
+#[cfg(feature = "bigquery")]
+mod publish;
 mod query;
 mod repair;
 mod retry;
@@ -19,7 +26,9 @@ mod show;
 mod source;
 mod status;
 mod stream;
+mod up;
 mod version;
+mod what_if;
 
 use anyhow::Result;
 use clap::{ArgMatches, Subcommand};
@@ -56,7 +65,14 @@ pub(crate) enum Command {
     Show(show::Args),
     /// Run a read-only query over the tables of the project
     Query(query::Args),
-    /// Take events over HTTP and keep the marts up to date with them
+    /// Fit Markov and Shapley attribution to the paths of the project, or of a file
+    Fit(fit::Args),
+    /// Show what other vars would move between channels; publishes nothing
+    WhatIf(what_if::Args),
+    /// Everything in one process: checks, data, tables, dashboard, collector; q quits
+    #[command(alias = "dev")]
+    Up(up::Args),
+    /// Take events over HTTP, keep the marts up to date with them, and serve the dashboard
     Serve(serve::Args),
     /// Send events to a running server: new demo events, or files
     Stream(stream::Args),
@@ -64,6 +80,8 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Put damaged parts of the event log aside
     Repair(repair::Args),
+    /// Erase a person from all tables and the event log, and prove it
+    Erase(erase::Args),
     /// Look at sources
     Source(source::Args),
     /// Documentation of the project
@@ -72,7 +90,15 @@ pub(crate) enum Command {
     Clean(clean::Args),
     /// Write a generated GA4 export: realistic events from a seed
     Generate(generate::Args),
-    /// Explain an error code
+    /// Fetch an export that lies elsewhere
+    #[cfg(feature = "bigquery")]
+    Import(import::Args),
+    /// Give tables to others: BigQuery, Parquet, CSV; all of them replaced at once
+    #[cfg(feature = "bigquery")]
+    Publish(publish::Args),
+    /// Print a page's table: overview, models, paths, conversions
+    Export(export::Args),
+    /// Explain why a conversion was credited as it was, or an error code
     Explain(explain::Args),
     /// Print completions for a shell
     Completions(completions::Args),
@@ -99,11 +125,18 @@ impl Command {
             Self::Source(args) => args.wants_json(),
             Self::Docs(args) => args.wants_json(),
             Self::Show(args) => args.rows.output == Some(RowFormat::Json),
+            Self::Fit(args) => args.rows.output == Some(RowFormat::Json),
+            Self::WhatIf(args) => args.rows.output == Some(RowFormat::Json),
+            Self::Erase(args) => args.report.json(),
             Self::Query(args) => args.rows.output == Some(RowFormat::Json),
             Self::Explain(args) => args.output == TextOrJson::Json,
+            #[cfg(feature = "bigquery")]
+            Self::Import(_) | Self::Publish(_) => false,
             Self::Init(_)
             | Self::Ls(_)
             | Self::Serve(_)
+            | Self::Up(_)
+            | Self::Export(_)
             | Self::Repair(_)
             | Self::Completions(_)
             | Self::Man(_)
@@ -129,15 +162,24 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches, session: &Session) -> Result<
         Command::Ls(args) => ls::run(args, session),
         Command::Show(args) => show::run(args, session),
         Command::Query(args) => query::run(args, session),
+        Command::Fit(args) => fit::run(args, session),
+        Command::Up(args) => up::run(args.clone(), session),
+        Command::Export(args) => export::run(args, session),
         Command::Serve(args) => serve::run(args, session),
         Command::Stream(args) => stream::run(args, session),
         Command::Status(args) => status::run(args, session),
         Command::Repair(args) => repair::run(args, session),
+        Command::WhatIf(args) => what_if::run(args, session),
+        Command::Erase(args) => erase::run(args, session),
         Command::Source(args) => source::run(args, session),
         Command::Docs(args) => docs::run(args, session),
         Command::Clean(args) => clean::run(args, session),
         Command::Generate(args) => generate::run(args, session),
-        Command::Explain(args) => explain::run(args),
+        #[cfg(feature = "bigquery")]
+        Command::Import(args) => import::run(args, session),
+        #[cfg(feature = "bigquery")]
+        Command::Publish(args) => publish::run(args, session),
+        Command::Explain(args) => explain::run(args, session),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
         Command::Version => version::run(),

@@ -48,6 +48,13 @@ pub(crate) struct RunFlags {
     #[arg(long, env = "CLICKTRAIL_STORE_FAILURES", hide_env_values = true,
         value_parser = FalseyValueParser::new())]
     store_failures: bool,
+    /// BigQuery: run nothing, tell the bytes and the price of each node
+    #[arg(long)]
+    dry_run: bool,
+    /// BigQuery: the most that the whole run may bill, e.g. 50G; more stops it before it starts
+    #[arg(long, value_name = "BYTES", env = "CLICKTRAIL_MAX_BYTES", hide_env_values = true,
+        value_parser = crate::args::parse_bytes)]
+    max_bytes: Option<usize>,
     /// Read the last N days of the export again, even when its files look unchanged
     #[arg(
         long,
@@ -78,6 +85,8 @@ pub(crate) fn run(verb: Verb, args: &Args, session: &Session) -> Result<Outcome>
         rebuild_days: flags.rebuild_days,
         warn_error: flags.warn_error,
         store_failures: flags.store_failures,
+        dry_run: flags.dry_run,
+        max_bytes: flags.max_bytes.map(|bytes| bytes as u64),
     };
     let summary = with_reporter(session, |reporter| workspace.execute(&request, reporter))?;
     tell(&summary, session)

@@ -8,9 +8,9 @@ use clicktrail_pipeline::Clock;
 use clicktrail_server::LiveStatus;
 use serde_json::json;
 
-use super::stream::{ServerArgs, client, told};
+use super::stream::{ServerArgs, client};
 use crate::args::ReportArgs;
-use crate::failure::Outcome;
+use crate::failure::{Outcome, Usage};
 use crate::output::{count, stdout, write_document};
 use crate::session::{SCHEMA_VERSION, Session};
 
@@ -38,11 +38,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
     let client = client(&args.server, if args.wait.is_some() { 10 } else { 1 })?;
     let start = session.clock.seconds();
-    let mut status = client.status().map_err(told)?;
+    let mut status = client.status().map_err(Usage::from)?;
     if let Some(limit) = args.wait {
         while !is_current(&status) && session.clock.seconds() - start < limit {
             sleep(PAUSE);
-            status = client.status().map_err(told)?;
+            status = client.status().map_err(Usage::from)?;
         }
     }
     if session.json {
@@ -78,6 +78,10 @@ fn print(status: &LiveStatus) -> Result<()> {
             many => format!("{many} DIFFERENCES"),
         }
     )?;
+    if status.waiting_persons > 0 {
+        let persons = count(status.waiting_persons, "person", "persons");
+        writeln!(out, "{persons} with very many events, such as a bot, not up to date yet")?;
+    }
     for (name, rows) in &status.tables {
         writeln!(out, "  {name:<28} {rows:>12}")?;
     }

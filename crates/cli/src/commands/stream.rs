@@ -1,6 +1,8 @@
 //! `stream`: sends events to a running server, generated or from files, as they would come.
 
-mod hits;
+#[cfg(feature = "bigquery")]
+mod bigquery;
+pub(super) mod hits;
 
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -8,11 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clicktrail_pipeline::Clock;
+use clicktrail_server::PORT_DEFAULT;
 use clicktrail_server::client::{Client, ClientSettings, Position, Retry};
-use clicktrail_server::{PORT_DEFAULT, ServerError};
 use serde_json::json;
 
-use crate::args::{ReportArgs, parse_count};
+use crate::args::{ProjectArgs, ReportArgs, parse_count};
 use crate::failure::{Outcome, Usage};
 use crate::output::{count, write_document};
 use crate::session::{SCHEMA_VERSION, Session};
@@ -63,6 +65,18 @@ pub(crate) struct Args {
     /// Which server.
     #[command(flatten)]
     server: ServerArgs,
+    /// BigQuery: who numbers the events; the same producer and numbers again add nothing
+    #[arg(long, value_name = "NAME")]
+    producer: Option<String>,
+    /// BigQuery: number of the first event
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    offset: u64,
+    /// BigQuery: show rows at once through insertAll, which may add one twice, instead of by load jobs
+    #[arg(long)]
+    insert: bool,
+    /// With a BigQuery target: the project whose table `events_stream` gets the events.
+    #[command(flatten)]
+    project: ProjectArgs,
     /// What to print.
     #[command(flatten)]
     pub(crate) report: ReportArgs,
@@ -91,25 +105,21 @@ struct DisturbArgs {
 /// # Errors
 /// No server at that address, a secret that it does not know, files that can't be read.
 pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
+    let seed = args.seed.unwrap_or_else(|| session.clock.now_micros().unsigned_abs());
+    #[cfg(feature = "bigquery")]
+    if args.project.target.is_some()
+        && let Some(outcome) = bigquery::send(args, &lines(args, seed, session)?, seed, session)?
+    {
+        return Ok(outcome);
+    }
     // A server that is not there is told at once; one that goes away later is waited for.
     if let Err(error) = client(&args.server, 1)?.status()
         && error.code() == UNREACHABLE
     {
-        return Err(told(error));
+        return Err(Usage::from(error).into());
     }
     let client = client(&args.server, 60)?;
-    let seed = args.seed.unwrap_or_else(|| session.clock.now_micros().unsigned_abs());
-    let mut lines = match args.file.is_empty() {
-        true => demo(args.count, seed, session.clock.now_micros())?,
-        false => from_files(&args.file)?,
-    };
-    let knobs = Knobs {
-        duplicates: args.disturb.duplicates,
-        late: args.disturb.late,
-        late_by_hours: args.disturb.late_by,
-        reorder: args.disturb.reorder,
-    };
-    knobs.apply(&mut lines, seed)?;
+    let lines = lines(args, seed, session)?;
     let start = session.clock.seconds();
     let mut told = Sent::default();
     for batch in lines.chunks(args.batch as usize) {
@@ -126,6 +136,22 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
     Ok(Outcome::failed_if(told.rejected > 0))
 }
 
+/// The events to send, disturbed as wanted.
+fn lines(args: &Args, seed: u64, session: &Session) -> Result<Vec<Vec<u8>>> {
+    let mut lines = match args.file.is_empty() {
+        true => demo(args.count, seed, session.clock.now_micros())?,
+        false => from_files(&args.file)?,
+    };
+    let knobs = Knobs {
+        duplicates: args.disturb.duplicates,
+        late: args.disturb.late,
+        late_by_hours: args.disturb.late_by,
+        reorder: args.disturb.reorder,
+    };
+    knobs.apply(&mut lines, seed)?;
+    Ok(lines)
+}
+
 /// A client of the server; gives up after so many attempts.
 pub(super) fn client(args: &ServerArgs, attempts: u32) -> Result<Client> {
     let settings = ClientSettings {
@@ -133,13 +159,7 @@ pub(super) fn client(args: &ServerArgs, attempts: u32) -> Result<Client> {
         retry: Retry { attempts, ..Retry::default() },
         ..ClientSettings::new(&args.url)
     };
-    Client::new(settings).map_err(told)
-}
-
-/// A client's error as one of the command line.
-pub(super) fn told(error: ServerError) -> anyhow::Error {
-    let hint = error.hint().unwrap_or_else(|| "start a server with `clicktrail serve`".into());
-    Usage::new(format!("[{}] {error}", error.code())).hint(hint).into()
+    Ok(Client::new(settings).map_err(Usage::from)?)
 }
 
 #[derive(Default)]
@@ -164,7 +184,7 @@ impl Sent {
             true => Position::Events,
             false => Position::Key(format!("{:016x}", hits::hash(&body))),
         };
-        let receipt = client.send(&body, &position).map_err(told)?;
+        let receipt = client.send(&body, &position).map_err(Usage::from)?;
         self.sent += batch.len() as u64;
         self.accepted += receipt.accepted;
         self.duplicate += receipt.duplicate;

@@ -41,6 +41,19 @@ pub(crate) enum RowFormat {
 }
 
 impl RowFormat {
+    /// The ending of a file's name.
+    #[cfg(feature = "bigquery")]
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Self::Table => "txt",
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Parquet => "parquet",
+            Self::Md => "md",
+        }
+    }
+
     /// The format a file name's ending stands for.
     pub(crate) fn of(name: &str) -> Option<Self> {
         let ending = name.rsplit_once('.')?.1.to_ascii_lowercase();

@@ -121,7 +121,7 @@ fn run_test_and_selectors() {
 fn events_for_programs() {
     let folder = Folder::with_demo();
     folder.shop(&["seed", "-q"]).code(0);
-    let said = folder.shop(&["run", "-s", "stg_events", "--log-format", "json"]).code(0);
+    let said = folder.shop(&["run", "-s", "+stg_events", "--log-format", "json"]).code(0);
     let events: Vec<serde_json::Value> =
         said.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let names: Vec<&str> = events.iter().filter_map(|one| one["event"].as_str()).collect();

@@ -26,7 +26,7 @@ const UNFINISHED: [[&str; 2]; 2] = [["todo", "!("], ["unimplemented", "!("]];
 const GRAB_BAGS: [&str; 4] = ["common", "util", "utils", "helpers"];
 
 fn crates_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).parent().unwrap().to_path_buf()
 }
 
 /// Names of the crates' folders.

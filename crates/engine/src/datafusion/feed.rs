@@ -15,6 +15,8 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 
+use super::slot::Look;
+
 /// Batches of one partition, or the feed's own error text.
 pub type FeedRows = Box<dyn Iterator<Item = Result<RecordBatch, String>> + Send>;
 
@@ -41,12 +43,13 @@ pub(crate) struct FeedTable {
     /// Paths to read; `None` reads whole columns.
     leaves: Option<Vec<String>>,
     schema: SchemaRef,
+    look: Look,
 }
 
 impl FeedTable {
-    pub(crate) fn new(feed: Arc<dyn Feed>, leaves: Option<Vec<String>>) -> Self {
+    pub(crate) fn new(feed: Arc<dyn Feed>, leaves: Option<Vec<String>>, look: Look) -> Self {
         let schema = feed.schema(leaves.as_deref());
-        Self { feed, leaves, schema }
+        Self { feed, leaves, schema, look }
     }
 
     /// The paths below (or equal to) the given columns.
@@ -88,7 +91,11 @@ impl TableProvider for FeedTable {
             Some(columns) => Arc::new(self.schema.project(columns)?),
             None => Arc::clone(&self.schema),
         };
-        if self.feed.partitions() == 0 {
+        let parts: Vec<Option<usize>> = match self.look {
+            Look::WhenPlanned => (0..self.feed.partitions()).map(Some).collect(),
+            Look::WhenRun => vec![None],
+        };
+        if parts.is_empty() {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         // `count(*)` wants rows without columns; the cheapest column stands in for them.
@@ -98,7 +105,8 @@ impl TableProvider for FeedTable {
             Arc::clone(&schema)
         };
         let leaves = self.leaves_of(&read_schema);
-        let partitions = (0..self.feed.partitions())
+        let partitions = parts
+            .into_iter()
             .map(|partition| {
                 Arc::new(FeedPartition {
                     feed: Arc::clone(&self.feed),
@@ -123,7 +131,8 @@ impl TableProvider for FeedTable {
 #[derive(Debug)]
 struct FeedPartition {
     feed: Arc<dyn Feed>,
-    partition: usize,
+    /// `None`: all that there are when it runs, one after another.
+    partition: Option<usize>,
     leaves: Vec<String>,
     schema: SchemaRef,
 }
@@ -136,10 +145,15 @@ impl PartitionStream for FeedPartition {
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let failed = |text: String| DataFusionError::External(Box::new(FeedFailure(text)));
         let schema = Arc::clone(&self.schema);
-        let rows = match self.feed.read(self.partition, &self.leaves) {
+        let parts = match self.partition {
+            Some(partition) => partition..partition + 1,
+            None => 0..self.feed.partitions(),
+        };
+        let (feed, leaves) = (Arc::clone(&self.feed), self.leaves.clone());
+        let rows = parts.flat_map(move |part| match feed.read(part, &leaves) {
             Ok(rows) => rows,
             Err(text) => Box::new(std::iter::once(Err(text))) as FeedRows,
-        };
+        });
         let check = Arc::clone(&schema);
         let rows = rows.map(move |batch| {
             let batch = batch.map_err(failed)?;

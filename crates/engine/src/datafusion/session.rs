@@ -241,7 +241,20 @@ impl Session {
         feed: Arc<dyn Feed>,
         leaves: Option<Vec<String>>,
     ) -> Result<()> {
-        self.register(name, Arc::new(FeedTable::new(feed, leaves)))
+        self.register(name, Arc::new(FeedTable::new(feed, leaves, Look::WhenPlanned)))
+    }
+
+    /// The same for plans that are kept ([`Session::prepare`]): they look at the feed's parts each time they run.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`].
+    pub fn add_live_feed(
+        &self,
+        name: &str,
+        feed: Arc<dyn Feed>,
+        leaves: Option<Vec<String>>,
+    ) -> Result<()> {
+        self.register(name, Arc::new(FeedTable::new(feed, leaves, Look::WhenRun)))
     }
 
     /// Makes a query readable under a name; it runs each time it is read.
@@ -327,20 +340,35 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub fn run_prepared(&self, prepared: &Prepared) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        self.stream_prepared(prepared, &mut |batch| {
+            if batch.num_rows() > 0 {
+                batches.push(batch);
+            }
+            Ok(())
+        })?;
+        Ok(batches)
+    }
+
+    /// The same, with each batch given to `sink` in order.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn stream_prepared(
+        &self,
+        prepared: &Prepared,
+        sink: &mut dyn FnMut(RecordBatch) -> Result<()>,
+    ) -> Result<()> {
         self.runtime.block_on(async {
             // What a join or a sort gathered in the run before must not be seen by this one.
             let physical = reset_plan_states(Arc::clone(&prepared.physical))
                 .map_err(|error| running_failure(&error))?;
             let mut stream = execute_stream(physical, self.context.task_ctx())
                 .map_err(|error| running_failure(&error))?;
-            let mut batches = Vec::new();
             while let Some(batch) = stream.next().await {
-                let batch = batch.map_err(|error| running_failure(&error))?;
-                if batch.num_rows() > 0 {
-                    batches.push(batch);
-                }
+                sink(batch.map_err(|error| running_failure(&error))?)?;
             }
-            Ok(batches)
+            Ok(())
         })
     }
 

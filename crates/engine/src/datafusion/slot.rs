@@ -51,10 +51,10 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// When a plan looks at the rows of a slot.
+/// When a plan looks at the rows of a slot, or at the parts of a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// When it is made: row counts help to choose the smaller side of a join.
+    /// When it is made: row counts help to choose the smaller side of a join, and parts run side by side.
     WhenPlanned,
     /// Each time it runs, so that the physical plan can be kept.
     WhenRun,

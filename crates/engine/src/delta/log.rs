@@ -146,6 +146,14 @@ impl DeltaTable {
         Ok(versions)
     }
 
+    /// Number of the newest version, or `None` when the table does not exist. Reads no file.
+    ///
+    /// # Errors
+    /// As [`DeltaTable::snapshot`].
+    pub fn version(&self) -> Result<Option<u64>> {
+        Ok(self.versions()?.last().map(|(version, _)| *version))
+    }
+
     /// The newest version, or `None` when the table does not exist.
     ///
     /// # Errors
@@ -277,6 +285,25 @@ impl DeltaTable {
                 let _ = fs::remove_file(path);
             }
         });
+    }
+
+    /// Deletes all data files that this version, the newest one, does not name; gives their number. Readers of
+    /// the version before lose it.
+    ///
+    /// # Errors
+    /// [`EngineError::Io`] when a file can't be deleted.
+    pub fn vacuum(&self, now: &Snapshot) -> Result<u64> {
+        let (mut deleted, mut fault) = (0, None);
+        for_each_data_file(&self.root, &mut |path, relative| {
+            if now.files.iter().any(|file| file.path == relative) {
+                return;
+            }
+            match fs::remove_file(path) {
+                Ok(()) => deleted += 1,
+                Err(error) => fault = Some(EngineError::io("delete", path)(error)),
+            }
+        });
+        fault.map_or(Ok(deleted), Err)
     }
 
     /// Deletes data files that neither this version nor the one before names.

@@ -9,3 +9,4 @@ mod failures;
 mod model;
 mod process;
 mod repairs;
+mod stalls;

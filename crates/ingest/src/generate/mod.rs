@@ -29,6 +29,8 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{Datelike as _, NaiveDate};
 use chrono_tz::Tz;
 
+pub use self::random::Random;
+
 use self::calendar::Calendar;
 use self::user::HORIZON_DAYS;
 

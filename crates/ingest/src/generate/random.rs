@@ -9,11 +9,11 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// One stream of random numbers.
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// The stream that `seed` and `path` name, unrelated to any other.
-    pub(super) fn new(seed: u64, path: [u64; 2]) -> Self {
+    pub fn new(seed: u64, path: [u64; 2]) -> Self {
         let step = |state: u64, part: u64| mix(state.wrapping_add(part).wrapping_add(GOLDEN));
         Self(path.into_iter().fold(mix(seed), step))
     }
@@ -25,7 +25,7 @@ impl Random {
     }
 
     /// A number in `0..limit`, 0 when `limit` is 0.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         // The high half of the product: unbiased to one part in 2⁶⁴ ÷ limit.
         ((u128::from(self.bits()) * u128::from(limit)) >> 64) as u64
     }

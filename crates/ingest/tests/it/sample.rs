@@ -8,7 +8,8 @@ use clicktrail_ingest::{ExportFile, ReadOptions, discover, schema};
 use super::{lines, only, read};
 
 pub(crate) fn sample() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/ga4_sample");
+    let folder = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap())
+        .join("../../../shared/data/ga4_sample");
     if !folder.is_dir() {
         eprintln!("skipped: {} is absent", folder.display());
         return None;

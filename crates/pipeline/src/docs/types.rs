@@ -3,7 +3,7 @@
 use arrow::datatypes::{DataType, IntervalUnit};
 
 /// The type as a `cast` of the embedded engine writes it, where it has a word for it.
-pub(super) fn sql_type(data_type: &DataType) -> String {
+pub(crate) fn sql_type(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "varchar".into(),
         DataType::Binary

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use clicktrail_engine::delta::{Commit, Removal, TableWriter, WriterSettings, stored_schema};
 use clicktrail_ingest::collect::DeadLetter;
 
 use super::rows::arrow_fault;
@@ -22,9 +21,8 @@ pub(crate) fn append(
     seq: u64,
     at_micros: i64,
 ) -> Result<()> {
-    let table = warehouse.table(TABLE);
-    let base = table.snapshot()?;
-    let stored = base.as_ref().and_then(|base| base.note["seq"].as_u64()).unwrap_or(0);
+    let base = warehouse.snapshot(TABLE)?;
+    let stored = base.and_then(|base| base.note["seq"].as_u64()).unwrap_or(0);
     let letters: Vec<&(u64, DeadLetter)> =
         letters.iter().filter(|(seq, _)| *seq > stored).collect();
     if letters.is_empty() {
@@ -49,7 +47,7 @@ pub(crate) fn append(
         field("raw", DataType::Utf8View),
     ]));
     let batch = RecordBatch::try_new(
-        Arc::clone(&schema),
+        schema,
         vec![
             numbers(&|seq, _| i64::try_from(seq).unwrap_or(i64::MAX)),
             numbers(&|_, letter| letter.received_at),
@@ -61,23 +59,5 @@ pub(crate) fn append(
         ],
     )
     .map_err(arrow_fault)?;
-    let schema = stored_schema(&schema)?;
-    let mut writer = TableWriter::new(
-        &table,
-        base.as_ref(),
-        Arc::clone(&schema),
-        WriterSettings::default(),
-        Arc::default(),
-    )?;
-    writer.write(&batch)?;
-    let commit = Commit {
-        schema,
-        partition_columns: Vec::new(),
-        added: writer.finish()?,
-        removed: Removal::Nothing,
-        note: serde_json::json!({"seq": seq}),
-        at_millis: at_micros / 1000,
-    };
-    table.commit(base.as_ref(), commit)?;
-    Ok(())
+    warehouse.append(TABLE, &batch, serde_json::json!({"seq": seq}), at_micros)
 }

@@ -14,6 +14,7 @@ use clicktrail_eventlog::{Frame, LogError};
 use clicktrail_ingest::collect::{self, EnvelopeParts};
 
 use super::dead_letters;
+use super::rows::arrow_fault;
 use super::service::Live;
 use super::stream_table::{self, Stored};
 use crate::clock::Clock;
@@ -190,16 +191,41 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Of the time that persons with very many events take, so much passes between two times.
+const HEAVY_PAUSE: f64 = 99.0;
+
+/// What the thread `apply` does next.
+enum Turn {
+    Round(Vec<Arc<Frame>>),
+    /// The persons who wait are computed.
+    CatchUp,
+    End,
+}
+
 impl Shared {
-    /// Frames of the next round; `None` at the end.
-    fn next(&self) -> Option<Vec<Arc<Frame>>> {
+    /// What to do next; persons who wait have their turn from `due` on, in seconds.
+    fn next(&self, due: f64) -> Turn {
         let mut waiting = lock(&self.waiting);
-        while waiting.frames.is_empty() {
+        loop {
+            let left = due - self.clock.seconds();
+            let somebody_waits = self.live.status().waiting_persons > 0;
+            if somebody_waits && left <= 0.0 && !waiting.ends {
+                return Turn::CatchUp;
+            }
+            if !waiting.frames.is_empty() {
+                break;
+            }
             waiting.oldest = None;
             if waiting.ends {
-                return None;
+                return Turn::End;
             }
-            waiting = self.moved.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = if somebody_waits {
+                let time = Duration::from_secs_f64(left);
+                let woken = self.moved.wait_timeout(waiting, time);
+                woken.unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                self.moved.wait(waiting).unwrap_or_else(PoisonError::into_inner)
+            };
         }
         let (mut round, mut events) = (Vec::new(), 0);
         while let Some(frame) = waiting.frames.pop_front() {
@@ -213,13 +239,21 @@ impl Shared {
         waiting.oldest = round.first().map(|frame| frame.received_at);
         drop(waiting);
         self.moved.notify_all();
-        Some(round)
+        Turn::Round(round)
     }
 
     fn apply(&self, stored: &Sender<Vec<Arc<Frame>>>) {
         let leaves = self.live.leaves();
-        let mut audited = self.clock.seconds();
-        while let Some(round) = self.next() {
+        let (mut audited, mut due) = (self.clock.seconds(), 0.0);
+        loop {
+            let round = match self.next(due) {
+                Turn::Round(round) => round,
+                Turn::CatchUp => {
+                    due = self.catch_up();
+                    continue;
+                }
+                Turn::End => return,
+            };
             let turn = lock(&self.turn);
             if let Err(error) = self.apply_round(&round, &leaves) {
                 tracing::error!(code = error.code(), %error, "the live tables stand still");
@@ -239,6 +273,17 @@ impl Shared {
                 self.audit();
             }
         }
+    }
+
+    /// Computes the persons who wait; gives when they may have their turn again.
+    fn catch_up(&self) -> f64 {
+        let _turn = lock(&self.turn);
+        let start = self.clock.seconds();
+        if let Err(error) = self.live.catch_up() {
+            tracing::error!(code = error.code(), %error, "the live tables stand still");
+        }
+        let end = self.clock.seconds();
+        end + HEAVY_PAUSE * (end - start)
     }
 
     fn audit(&self) {
@@ -262,7 +307,9 @@ impl Shared {
         }
         let payloads = parts.iter().map(|part| part.event_lines);
         let rows = collect::decode(payloads, Some(leaves))?;
-        self.live.apply(&rows, last.seq, last.received_at)
+        let rows = self.live.erased.without(rows).map_err(arrow_fault)?;
+        let first = round.first().map_or(last.received_at, |frame| frame.received_at);
+        self.live.apply_since(&rows, last.seq, last.received_at, first)
     }
 
     fn store(&self, applied: &Receiver<Vec<Arc<Frame>>>, release: &Release) {
@@ -366,6 +413,28 @@ fn take_apart(frame: &Frame) -> Result<EnvelopeParts<'_>> {
     })
 }
 
+/// Events that are decoded together on their way into a table.
+const PORTION_EVENTS: u32 = 16_384;
+
+/// Cuts a slice into pieces of at least `least` in all, the last one of what is left.
+fn portions<'s, T>(
+    all: &'s [T],
+    least: u32,
+    size: impl Fn(&T) -> u32,
+) -> impl Iterator<Item = &'s [T]> {
+    let mut rest = all;
+    std::iter::from_fn(move || {
+        let mut sum = 0u32;
+        let end = rest.iter().position(|one| {
+            sum = sum.saturating_add(size(one));
+            sum >= least
+        });
+        let (piece, left) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+        rest = left;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
 /// Moves frames into the tables `events_stream` and `events_dead_letter`; gives the last of them.
 pub(super) fn store_frames(
     warehouse: &Warehouse,
@@ -376,7 +445,6 @@ pub(super) fn store_frames(
     let Some(last) = frames.last() else { return Ok(0) };
     let parts: Vec<EnvelopeParts<'_>> =
         frames.iter().map(|frame| take_apart(frame)).collect::<Result<_>>()?;
-    let rows = collect::decode(parts.iter().map(|part| part.event_lines), None)?;
     let (mut letters, mut producers) = (Vec::new(), Vec::new());
     for (part, frame) in parts.iter().zip(frames) {
         match collect::read_dead_letters(part.dead_letter_lines) {
@@ -387,7 +455,14 @@ pub(super) fn store_frames(
     }
     let now = clock.now_micros();
     dead_letters::append(warehouse, &letters, last.seq, now)?;
-    let rows = Stored { batches: &[rows], seq: last.seq, producers };
+    // A part at a time: as columns, two hundred thousand events take half a gigabyte.
+    let few = |part: &EnvelopeParts<'_>| part.events;
+    let erased = warehouse.erased()?;
+    let mut batches = portions(&parts, PORTION_EVENTS, few).map(|portion| {
+        let rows = collect::decode(portion.iter().map(|part| part.event_lines), None)?;
+        Ok(erased.without(rows).map_err(arrow_fault)?)
+    });
+    let rows = Stored { batches: &mut batches, seq: last.seq, producers };
     stream_table::append(warehouse, engine, rows, now)?;
     Ok(last.seq)
 }

@@ -1,17 +1,23 @@
-//! Rows in memory by key: appended and replaced a few keys at a time, read as Arrow batches.
+//! The rows of a table by key: appended and replaced a few keys at a time, read as Arrow batches.
 //!
 //! Rows lie in chunks that never change; a row that is replaced is marked dead in its chunk. Small chunks are
 //! merged into larger ones, so that a table fed with a thousand small changes still consists of few chunks, and
-//! dead rows do not pile up.
+//! dead rows do not pile up. When more rows are in memory than may be, the large chunks move to disk
+//! ([`ColdRows`]); a key that changes brings its rows back.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::buffer::BooleanBuffer;
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use smallvec::SmallVec;
+
+use super::bits::Bits;
+use super::cold::ColdRows;
+use super::tiers::Tiers;
+use super::view::View;
 
 /// Chunks below each of these row counts are merged when there are more than [`CHUNKS_MAX`] of them.
 const TIERS: [usize; 4] = [512, 8_192, 131_072, 1_048_576];
@@ -22,39 +28,39 @@ const CHUNKS_MAX: usize = 12;
 /// Rows of a batch that [`KeyedRows::gather`] gives.
 const GATHER_ROWS: usize = 8_192;
 
-/// Where a row is.
+/// Where a row in memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     chunk: u32,
     row: u32,
 }
 
+/// Rows in memory.
 #[derive(Debug, Clone)]
-struct Chunk {
+pub(super) struct Chunk {
     rows: RecordBatch,
     /// Key of each row.
     keys: Arc<Vec<u32>>,
-    /// One bit a row; shared with readers, copied when it changes under them.
-    dead: Arc<Vec<u64>>,
-    dead_count: usize,
+    dead: Bits,
 }
 
 impl Chunk {
-    fn is_dead(&self, row: usize) -> bool {
-        self.dead[row / 64] >> (row % 64) & 1 == 1
-    }
-
     fn alive(&self) -> usize {
-        self.rows.num_rows() - self.dead_count
+        self.rows.num_rows() - self.dead.count()
     }
 
     /// The rows that are not dead.
-    fn living(&self) -> Result<RecordBatch, ArrowError> {
-        if self.dead_count == 0 {
+    pub(super) fn living(&self) -> Result<RecordBatch, ArrowError> {
+        if self.dead.count() == 0 {
             return Ok(self.rows.clone());
         }
-        let bits = BooleanBuffer::collect_bool(self.rows.num_rows(), |row| !self.is_dead(row));
-        filter_record_batch(&self.rows, &BooleanArray::new(bits, None))
+        filter_record_batch(&self.rows, &self.dead.off(0, self.rows.num_rows()))
+    }
+
+    /// The key of each row, none for a dead one.
+    fn living_keys(&self) -> Vec<Option<u32>> {
+        let keys = self.keys.iter().enumerate();
+        keys.map(|(row, key)| (!self.dead.get(row)).then_some(*key)).collect()
     }
 }
 
@@ -62,35 +68,30 @@ impl Chunk {
 #[derive(Debug)]
 pub(super) struct KeyedRows {
     schema: SchemaRef,
+    tiers: Tiers,
     /// A merged chunk leaves an empty place, which the next one takes.
     chunks: Vec<Option<Chunk>>,
-    /// By key: where its rows are.
-    places: Vec<SmallVec<[Place; 2]>>,
+    /// By key: where its rows in memory are.
+    places: HashMap<u32, SmallVec<[Place; 2]>>,
+    cold: ColdRows,
     rows: usize,
-}
-
-/// The rows of a table at one moment.
-#[derive(Debug, Clone)]
-pub(crate) struct View {
-    schema: SchemaRef,
-    chunks: Vec<Chunk>,
-}
-
-impl View {
-    pub(super) fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    /// The rows as batches.
-    pub(super) fn batches(&self) -> Result<Vec<RecordBatch>, ArrowError> {
-        self.chunks.iter().map(Chunk::living).collect()
-    }
+    /// Rows that a start has read and not written yet, with their keys.
+    loading: Vec<(RecordBatch, Vec<u32>)>,
 }
 
 impl KeyedRows {
     /// No rows yet. Every column may hold nulls: whether one does is a matter of the rows of one run.
-    pub(super) fn new(schema: &SchemaRef) -> Self {
-        Self { schema: nullable(schema), chunks: Vec::new(), places: Vec::new(), rows: 0 }
+    pub(super) fn new(schema: &SchemaRef, tiers: &Tiers) -> Self {
+        let schema = nullable(schema);
+        Self {
+            cold: ColdRows::new(Arc::clone(&schema), tiers.clone()),
+            schema,
+            tiers: tiers.clone(),
+            chunks: Vec::new(),
+            places: HashMap::new(),
+            rows: 0,
+            loading: Vec::new(),
+        }
     }
 
     pub(super) fn schema(&self) -> SchemaRef {
@@ -102,30 +103,14 @@ impl KeyedRows {
         self.rows
     }
 
-    /// Bytes that the rows and what finds them hold.
-    pub(super) fn bytes(&self) -> usize {
-        let chunks: usize = self
-            .chunks
-            .iter()
-            .flatten()
-            .map(|chunk| {
-                chunk.rows.get_array_memory_size() + chunk.keys.len() * 4 + chunk.dead.len() * 8
-            })
-            .sum();
-        let places: usize = self
-            .places
-            .iter()
-            .map(|places| {
-                std::mem::size_of_val(places)
-                    + if places.spilled() { places.capacity() * size_of::<Place>() } else { 0 }
-            })
-            .sum();
-        chunks + places
+    /// How many rows a key has.
+    pub(super) fn count(&self, key: u32) -> usize {
+        self.places(key).len() + self.cold.count(key)
     }
 
-    /// Where the rows of a key are.
+    /// Where the rows of a key are, those that are in memory.
     pub(super) fn places(&self, key: u32) -> &[Place] {
-        self.places.get(key as usize).map_or(&[], |places| places.as_slice())
+        self.places.get(&key).map_or(&[], |places| places.as_slice())
     }
 
     /// The chunk that a row is in, and its number there.
@@ -138,21 +123,51 @@ impl KeyedRows {
     }
 
     /// Adds rows with the key of each.
+    ///
+    /// # Errors
+    /// What the disk says, of this and of every other step.
     pub(super) fn append(&mut self, rows: &RecordBatch, keys: Vec<u32>) -> Result<(), ArrowError> {
-        if rows.num_rows() == 0 {
+        self.rows += rows.num_rows();
+        self.put_hot(rows, keys)?;
+        self.tidy()
+    }
+
+    /// Adds rows that a start reads; they are readable after [`KeyedRows::loaded`].
+    pub(super) fn load(&mut self, rows: RecordBatch, keys: Vec<u32>) -> Result<(), ArrowError> {
+        self.rows += rows.num_rows();
+        self.loading.push((rows, keys));
+        let waiting: usize = self.loading.iter().map(|(rows, _)| rows.num_rows()).sum();
+        if waiting < self.tiers.memory.load_rows { Ok(()) } else { self.write_loaded() }
+    }
+
+    /// All rows of a start have come.
+    pub(super) fn loaded(&mut self) -> Result<(), ArrowError> {
+        let is_large = !self.cold.chunks().is_empty();
+        if is_large && !self.loading.is_empty() {
+            self.write_loaded()?;
+        }
+        for (rows, keys) in std::mem::take(&mut self.loading) {
+            self.put_hot(&rows, keys)?;
+        }
+        self.tidy()
+    }
+
+    fn write_loaded(&mut self) -> Result<(), ArrowError> {
+        let (rows, keys): (Vec<_>, Vec<_>) = std::mem::take(&mut self.loading)
+            .into_iter()
+            .map(|(rows, keys)| (rows, keys.into_iter().map(Some).collect()))
+            .unzip();
+        self.cold.add(rows, &keys)
+    }
+
+    /// Brings the rows of some keys into memory.
+    pub(super) fn warm(&mut self, keys: &[u32]) -> Result<(), ArrowError> {
+        let (batches, keys) = self.cold.gather(keys)?;
+        if batches.is_empty() {
             return Ok(());
         }
-        let number = self.put(compact(rows)?, keys);
-        let chunk = self.chunks[number].as_ref().map(|chunk| Arc::clone(&chunk.keys));
-        for (row, key) in chunk.iter().flat_map(|keys| keys.iter()).enumerate() {
-            let key = *key as usize;
-            if key >= self.places.len() {
-                self.places.resize_with((key + 1).next_power_of_two(), SmallVec::new);
-            }
-            self.places[key].push(Place { chunk: number as u32, row: row as u32 });
-        }
-        self.rows += rows.num_rows();
-        self.merge_small()
+        self.cold.remove(&keys);
+        self.put_hot(&concat_batches(&self.schema, &batches)?, keys)
     }
 
     /// Puts rows in the place of all rows of `gone`.
@@ -163,16 +178,14 @@ impl KeyedRows {
         keys: Vec<u32>,
     ) -> Result<(), ArrowError> {
         for key in gone {
-            let Some(places) = self.places.get_mut(*key as usize) else { continue };
-            for place in std::mem::take(places) {
+            for place in self.places.remove(key).into_iter().flatten() {
                 if let Some(chunk) = &mut self.chunks[place.chunk as usize] {
-                    let row = place.row as usize;
-                    Arc::make_mut(&mut chunk.dead)[row / 64] |= 1 << (row % 64);
-                    chunk.dead_count += 1;
+                    chunk.dead.set(place.row as usize);
                     self.rows -= 1;
                 }
             }
         }
+        self.rows -= self.cold.remove(gone);
         for chunk in &mut self.chunks {
             if chunk.as_ref().is_some_and(|chunk| chunk.alive() == 0) {
                 *chunk = None;
@@ -181,7 +194,7 @@ impl KeyedRows {
         self.append(rows, keys)
     }
 
-    /// Rows of some keys, key by key.
+    /// Rows of some keys.
     pub(super) fn gather(&self, keys: &[u32]) -> Result<Vec<RecordBatch>, ArrowError> {
         let mut numbers = vec![usize::MAX; self.chunks.len()];
         let mut used: Vec<&RecordBatch> = Vec::new();
@@ -196,17 +209,36 @@ impl KeyedRows {
                 indices.push((*number, place.row as usize));
             }
         }
-        indices.chunks(GATHER_ROWS).map(|indices| interleave_record_batch(&used, indices)).collect()
+        let hot = indices.chunks(GATHER_ROWS).map(|rows| interleave_record_batch(&used, rows));
+        let mut batches = hot.collect::<Result<Vec<_>, _>>()?;
+        let (cold, _) = self.cold.gather(keys)?;
+        if !cold.is_empty() {
+            batches.push(concat_batches(&self.schema, &cold)?);
+        }
+        Ok(batches)
     }
 
     /// The rows as they are now; later changes do not show in it.
     pub(super) fn view(&self) -> View {
-        View { schema: self.schema(), chunks: self.chunks.iter().flatten().cloned().collect() }
+        let hot = self.chunks.iter().flatten().cloned().collect();
+        View::new(self.schema(), hot, self.cold.chunks().to_vec())
+    }
+
+    fn put_hot(&mut self, rows: &RecordBatch, keys: Vec<u32>) -> Result<(), ArrowError> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let number = self.put(compact(rows)?, keys);
+        let keys = self.chunks[number].as_ref().map(|chunk| Arc::clone(&chunk.keys));
+        for (row, key) in keys.iter().flat_map(|keys| keys.iter()).enumerate() {
+            let place = Place { chunk: number as u32, row: row as u32 };
+            self.places.entry(*key).or_default().push(place);
+        }
+        self.merge_small()
     }
 
     fn put(&mut self, rows: RecordBatch, keys: Vec<u32>) -> usize {
-        let dead = Arc::new(vec![0u64; rows.num_rows().div_ceil(64)]);
-        let chunk = Some(Chunk { rows, keys: Arc::new(keys), dead, dead_count: 0 });
+        let chunk = Some(Chunk { rows, keys: Arc::new(keys), dead: Bits::default() });
         match self.chunks.iter().position(Option::is_none) {
             Some(free) => {
                 self.chunks[free] = chunk;
@@ -217,6 +249,38 @@ impl KeyedRows {
                 self.chunks.len() - 1
             }
         }
+    }
+
+    /// Moves large chunks to disk when too much is in memory, and has the disk's chunks looked after.
+    fn tidy(&mut self) -> Result<(), ArrowError> {
+        let hot: usize = self.chunks.iter().flatten().map(Chunk::alive).sum();
+        if hot > self.tiers.memory.hot_rows {
+            let spills = |chunk: &Chunk| chunk.alive() >= self.tiers.memory.spill_rows;
+            let numbers = 0..self.chunks.len();
+            let large: Vec<usize> = numbers
+                .filter(|number| self.chunks[*number].as_ref().is_some_and(spills))
+                .collect();
+            if !large.is_empty() {
+                self.spill(&large)?;
+            }
+        }
+        self.cold.tidy()
+    }
+
+    fn spill(&mut self, numbers: &[usize]) -> Result<(), ArrowError> {
+        let chunks: Vec<Chunk> =
+            numbers.iter().filter_map(|number| self.chunks[*number].take()).collect();
+        for key in chunks.iter().flat_map(|chunk| chunk.keys.iter()) {
+            // A place that stays names a chunk that is still there.
+            if let Some(places) = self.places.get_mut(key) {
+                places.retain(|place| self.chunks[place.chunk as usize].is_some());
+                if places.is_empty() {
+                    self.places.remove(key);
+                }
+            }
+        }
+        let keys: Vec<Vec<Option<u32>>> = chunks.iter().map(Chunk::living_keys).collect();
+        self.cold.add(chunks.into_iter().map(|chunk| chunk.rows).collect(), &keys)
     }
 
     fn merge_small(&mut self) -> Result<(), ArrowError> {
@@ -236,7 +300,8 @@ impl KeyedRows {
         }
         let wasteful = self.chunks.iter().position(|chunk| {
             chunk.as_ref().is_some_and(|chunk| {
-                chunk.dead_count > TIERS[1] && chunk.dead_count > chunk.rows.num_rows() / 2
+                let dead = chunk.dead.count();
+                dead > TIERS[1] && dead > chunk.rows.num_rows() / 2
             })
         });
         match wasteful {
@@ -255,7 +320,7 @@ impl KeyedRows {
         let mut moved = Vec::with_capacity(rows.num_rows());
         for (chunk, number) in merged.iter().zip(numbers) {
             for row in 0..chunk.rows.num_rows() {
-                if !chunk.is_dead(row) {
+                if !chunk.dead.get(row) {
                     keys.push(chunk.keys[row]);
                     moved.push(Place { chunk: *number as u32, row: row as u32 });
                 }
@@ -263,16 +328,16 @@ impl KeyedRows {
         }
         let owners = keys.clone();
         let number = self.put(rows, keys);
-        for (row, (key, old)) in owners.into_iter().zip(moved).enumerate() {
+        for (row, (key, old)) in owners.iter().zip(moved).enumerate() {
             let new = Place { chunk: number as u32, row: row as u32 | MOVED };
             // A place just written may look like one still to be moved: the mark keeps them apart.
-            if let Some(place) = self.places[key as usize].iter_mut().find(|place| **place == old) {
+            let places = self.places.get_mut(key);
+            if let Some(place) = places.and_then(|p| p.iter_mut().find(|place| **place == old)) {
                 *place = new;
             }
         }
-        let keys = self.chunks[number].as_ref().map(|chunk| Arc::clone(&chunk.keys));
-        for key in keys.iter().flat_map(|keys| keys.iter()) {
-            for place in &mut self.places[*key as usize] {
+        for key in owners {
+            for place in self.places.get_mut(&key).into_iter().flatten() {
                 place.row &= !MOVED;
             }
         }
@@ -294,7 +359,7 @@ pub(super) fn nullable(schema: &SchemaRef) -> SchemaRef {
 }
 
 /// Copies texts together that are views into buffers of other rows, which would all stay in memory.
-fn compact(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub(super) fn compact(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let columns = rows
         .columns()
         .iter()
@@ -312,8 +377,10 @@ mod tests {
 
     use arrow::array::{Int64Array, StringViewArray};
     use arrow::datatypes::{DataType, Field, Int64Type};
+    use clicktrail_engine::datafusion::Feed as _;
     use proptest::prelude::*;
 
+    use super::super::tiers::LiveMemory;
     use super::*;
 
     fn schema() -> SchemaRef {
@@ -344,61 +411,157 @@ mod tests {
         values
     }
 
+    /// Everything in memory, or as much as can be on disk.
+    fn tiers(dir: &std::path::Path, is_small: bool) -> Tiers {
+        let small = LiveMemory {
+            hot_rows: 20,
+            spill_rows: 5,
+            load_rows: 16,
+            block_rows: 4,
+            merge_rows: 30,
+            parts: 2,
+        };
+        Tiers::open(dir, if is_small { small } else { LiveMemory::default() }).unwrap()
+    }
+
+    fn all(view: &View) -> Vec<i64> {
+        values(&view.batches().collect::<Result<Vec<_>, _>>().unwrap())
+    }
+
+    /// As a query reads them: in parts, one column only.
+    fn parts(view: &View) -> Vec<i64> {
+        let columns = ["value".to_owned()];
+        let parts = (0..view.partitions()).flat_map(|part| view.read(part, &columns).unwrap());
+        values(&parts.collect::<Result<Vec<_>, _>>().unwrap())
+    }
+
     #[derive(Debug, Clone)]
-    struct Change {
-        replaces: bool,
-        rows: Vec<(u32, i64)>,
+    enum Change {
+        Append(Vec<(u32, i64)>),
+        Replace(Vec<(u32, i64)>),
+        Warm(Vec<u32>),
+        /// The merge that runs is waited for.
+        Settle,
     }
 
     fn changes() -> impl Strategy<Value = Vec<Change>> {
-        let row = (0u32..40, any::<i64>());
-        let change = (any::<bool>(), prop::collection::vec(row, 0..30))
-            .prop_map(|(replaces, rows)| Change { replaces, rows });
+        let rows = || prop::collection::vec((0u32..40, any::<i64>()), 0..30);
+        let change = prop_oneof![
+            4 => rows().prop_map(Change::Append),
+            4 => rows().prop_map(Change::Replace),
+            2 => prop::collection::vec(0u32..50, 0..5).prop_map(Change::Warm),
+            1 => Just(Change::Settle),
+        ];
         prop::collection::vec(change, 1..120)
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+    type Model = BTreeMap<u32, Vec<i64>>;
 
-        /// Whatever was appended, replaced and merged, each key has the rows that a plain map has.
-        #[test]
-        fn behaves_like_a_map(changes in changes()) {
-            let mut model: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
-            let mut rows = KeyedRows::new(&schema());
-            let early = rows.view();
-            for change in changes {
-                let keys: Vec<u32> = change.rows.iter().map(|(key, _)| *key).collect();
-                let new = batch(&change.rows.iter().map(|(_, value)| *value).collect::<Vec<_>>());
-                if change.replaces {
-                    keys.iter().for_each(|key| { model.remove(key); });
-                    rows.replace(&keys, &new, keys.clone()).unwrap();
-                } else {
-                    rows.append(&new, keys).unwrap();
+    fn change(rows: &mut KeyedRows, model: &mut Model, change: Change) {
+        let apart = |rows: &[(u32, i64)]| -> (Vec<u32>, RecordBatch) {
+            let (keys, values): (Vec<u32>, Vec<i64>) = rows.iter().copied().unzip();
+            (keys, batch(&values))
+        };
+        let new = match change {
+            Change::Append(new) => {
+                let (keys, batch) = apart(&new);
+                rows.append(&batch, keys).unwrap();
+                new
+            }
+            Change::Replace(new) => {
+                let (keys, batch) = apart(&new);
+                keys.iter().for_each(|key| {
+                    model.remove(key);
+                });
+                rows.replace(&keys.clone(), &batch, keys).unwrap();
+                new
+            }
+            Change::Warm(keys) => {
+                rows.warm(&keys).unwrap();
+                for key in keys {
+                    assert_eq!(rows.places(key).len(), model.get(&key).map_or(0, Vec::len));
                 }
-                for (key, value) in change.rows {
+                Vec::new()
+            }
+            Change::Settle => {
+                rows.cold.settle().unwrap();
+                Vec::new()
+            }
+        };
+        for (key, value) in new {
+            model.entry(key).or_default().push(value);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        /// Whatever was loaded, appended, replaced, moved and merged, each key has the rows that a plain map has.
+        #[test]
+        fn behaves_like_a_map(
+            is_small: bool,
+            loaded in prop::collection::vec(prop::collection::vec((0u32..40, any::<i64>()), 0..12), 0..6),
+            changes in changes(),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut model = Model::new();
+            let mut rows = KeyedRows::new(&schema(), &tiers(dir.path(), is_small));
+            for part in loaded {
+                let (keys, values): (Vec<u32>, Vec<i64>) = part.iter().copied().unzip();
+                rows.load(batch(&values), keys).unwrap();
+                for (key, value) in part {
                     model.entry(key).or_default().push(value);
                 }
-                let mut all: Vec<i64> = model.values().flatten().copied().collect();
-                all.sort_unstable();
-                prop_assert_eq!(values(&rows.view().batches().unwrap()), all);
-                prop_assert_eq!(rows.len(), model.values().map(Vec::len).sum::<usize>());
+            }
+            rows.loaded().unwrap();
+            let mut early: Vec<i64> = model.values().flatten().copied().collect();
+            early.sort_unstable();
+            let view = rows.view();
+            for step in changes {
+                change(&mut rows, &mut model, step);
+                let mut now: Vec<i64> = model.values().flatten().copied().collect();
+                now.sort_unstable();
+                prop_assert_eq!(all(&rows.view()), &now[..]);
+                prop_assert_eq!(parts(&rows.view()), &now[..]);
+                prop_assert_eq!(rows.len(), now.len());
             }
             for (key, expected) in &model {
                 let mut expected = expected.clone();
                 expected.sort_unstable();
+                prop_assert_eq!(rows.count(*key), expected.len());
                 prop_assert_eq!(values(&rows.gather(&[*key]).unwrap()), expected);
             }
-            prop_assert!(values(&early.batches().unwrap()).is_empty());
+            let keys: Vec<u32> = model.keys().copied().collect();
+            prop_assert_eq!(values(&rows.gather(&keys).unwrap()), all(&rows.view()));
+            prop_assert_eq!(all(&view), early);
         }
     }
 
     #[test]
     fn many_small_changes_leave_few_chunks() {
-        let mut rows = KeyedRows::new(&schema());
+        let dir = tempfile::tempdir().unwrap();
+        let mut rows = KeyedRows::new(&schema(), &tiers(dir.path(), false));
         for round in 0..2_000 {
             rows.replace(&[round % 50], &batch(&[i64::from(round)]), vec![round % 50]).unwrap();
         }
         assert_eq!(rows.len(), 50);
         assert!(rows.chunks.iter().flatten().count() <= TIERS.len() * (CHUNKS_MAX + 1));
+    }
+
+    #[test]
+    fn memory_holds_few_rows_and_disk_few_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rows = KeyedRows::new(&schema(), &tiers(dir.path(), true));
+        let few: Vec<i64> = (0..7).collect();
+        for round in 0u32..400 {
+            let keys: Vec<u32> = (round..round + 7).collect();
+            rows.append(&batch(&few), keys).unwrap();
+            rows.cold.settle().unwrap();
+            let hot: usize = rows.chunks.iter().flatten().map(Chunk::alive).sum();
+            assert!(hot <= 20 + 7, "{hot} rows in memory");
+            // Parts that are large enough stay as they are: 30 rows or more each.
+            assert!(rows.cold.chunks().len() <= 3 + rows.len() / 30);
+        }
+        assert_eq!(rows.len(), 2_800);
     }
 }

@@ -13,7 +13,7 @@ use clicktrail_project::{Node, ResourceType};
 
 use crate::catalog::{Catalog, live_key, quoted};
 use crate::error::{PipelineError, Result};
-use crate::feeds::{DAY, STREAM};
+use crate::feeds::{DAY, STREAM_NAME};
 use crate::run::passes_through;
 use crate::run::segment::layout::{Member, Needs, Piece, pieces, reduce};
 
@@ -23,6 +23,8 @@ pub(super) struct Layout<'a> {
     pub(super) key: String,
     /// The relation whose rows are kept for each key: `stg_events`.
     pub(super) staged: String,
+    /// Its unique id.
+    pub(super) staged_id: String,
     /// SQL of the columns that are needed of it.
     pub(super) staging_sql: String,
     /// Its columns that are kept.
@@ -109,10 +111,12 @@ impl<'a> Layout<'a> {
             fixed: BTreeSet::new(),
             off: BTreeMap::new(),
         };
+        let above = catalog.ancestors(&staged.unique_id);
         for id in catalog.project.manifest.order() {
             if let Some(node) = catalog.node(&id)
                 && node.resource_type == ResourceType::Model
                 && node.unique_id != staged.unique_id
+                && !above.contains(&id)
                 && reads_stream(catalog, &id)
             {
                 planner.place(node)?;
@@ -136,11 +140,11 @@ impl<'a> Layout<'a> {
             .collect();
         let staging_sql = format!("select {} from {}", ordered.join(", "), quoted(&staged.alias));
         let plan = staging.plan(&staging_sql)?;
-        let stream = format!("{}.{}", STREAM.0, STREAM.1);
-        let leaves = plan.reads().remove(&stream).into_iter().flatten().collect();
+        let leaves = plan.reads().remove(STREAM_NAME).into_iter().flatten().collect();
         Ok(Self {
             key,
             staged: staged.alias.clone(),
+            staged_id: staged.unique_id.clone(),
             staging_sql,
             staged_schema: plan.schema(),
             whole_schema: whole.schema(),
@@ -166,23 +170,21 @@ pub(super) fn add_feeds(
     };
     session.add_live_slot("ga4.events", Arc::clone(&schema))?;
     session.add_live_slot("ga4.events_intraday", Arc::clone(&schema))?;
-    Ok(session.add_live_slot(&format!("{}.{}", STREAM.0, STREAM.1), schema)?)
+    Ok(session.add_live_slot(STREAM_NAME, schema)?)
 }
 
 /// Whether a node's rows come from events.
 fn reads_stream(catalog: &Catalog<'_>, id: &str) -> bool {
-    catalog.parents(id).iter().any(|parent| {
-        catalog.project.manifest.sources.contains_key(parent) || reads_stream(catalog, parent)
-    })
+    let sources = &catalog.project.manifest.sources;
+    catalog.ancestors(id).iter().any(|above| sources.contains_key(above))
 }
 
 /// The one stored model that is made from feeds by day.
 fn history<'a>(catalog: &Catalog<'a>) -> Result<&'a Node> {
-    let stream = format!("{}.{}", STREAM.0, STREAM.1);
     let mut found = catalog.project.manifest.nodes.values().filter(|node| {
         node.resource_type == ResourceType::Model
             && Catalog::is_stored(node)
-            && catalog.feed_inputs(&node.unique_id).contains(&stream)
+            && catalog.feed_inputs(&node.unique_id).contains(STREAM_NAME)
     });
     match (found.next(), found.next()) {
         (Some(node), None) => Ok(node),
@@ -239,9 +241,6 @@ impl<'a> Planner<'a, '_> {
     /// Finds the place of a model that events change.
     fn place(&mut self, node: &'a Node) -> Result<()> {
         let id = &node.unique_id;
-        if above(self.catalog, &self.staged.unique_id).contains(id) {
-            return Ok(());
-        }
         let keyed = live_key(node) == Some(&self.key) || *id == self.history.unique_id;
         if passes_through(node) && !keyed {
             // A view for readers; nothing live is computed through it.
@@ -339,16 +338,4 @@ impl<'a> Planner<'a, '_> {
         }
         Ok(None)
     }
-}
-
-/// Everything above a node.
-fn above(catalog: &Catalog<'_>, id: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut open: Vec<&String> = catalog.parents(id).iter().collect();
-    while let Some(id) = open.pop() {
-        if found.insert(id.clone()) {
-            open.extend(catalog.parents(id));
-        }
-    }
-    found
 }

@@ -3,18 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch, StringViewArray};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use clicktrail_engine::datafusion::{Embedded, Prepared, Session, Slot};
 
 use super::global::GlobalStep;
-use super::keyed_rows::{KeyedRows, View};
+use super::heavy::Heavy;
+use super::keyed_rows::KeyedRows;
+use super::known::Known;
 use super::layout::{self, Layout};
-use super::narrow::narrow;
-use super::restated::{Cause, Restated, restated};
+use super::numbers::Numbers;
+use super::restated::{Cause, Restated, merged, restated};
 use super::rows::{arrow_fault, bag, dates, fault, joined, same, shaped, texts};
 use super::sums::SumsStep;
+use super::tiers::Tiers;
+use super::view::View;
 use crate::catalog::{Catalog, quoted};
 use crate::error::{PipelineError, Result};
 
@@ -36,24 +40,40 @@ struct Step {
     schema: SchemaRef,
 }
 
-/// Numbers for the keys, in order of appearance.
-#[derive(Default)]
-struct Numbers {
-    numbers: HashMap<Box<str>, u32>,
+/// The tables of the last build.
+struct Built<'a> {
+    catalog: &'a Catalog<'a>,
+    session: Session,
 }
 
-impl Numbers {
-    fn of(&mut self, key: &str) -> u32 {
-        if let Some(number) = self.numbers.get(key) {
-            return *number;
-        }
-        let number = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-        self.numbers.insert(key.into(), number);
-        number
-    }
-
-    fn all(&mut self, keys: &StringViewArray) -> Vec<u32> {
-        keys.iter().map(|key| self.of(key.unwrap_or_default())).collect()
+impl Built<'_> {
+    /// Reads the columns of `schema` out of a table, `select`ed as they are or `distinct`.
+    fn read(
+        &self,
+        name: &str,
+        schema: &SchemaRef,
+        select: &str,
+        sink: &mut dyn FnMut(RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        let Some(table) = self.catalog.warehouse.snapshot(name)? else {
+            return Err(PipelineError::Setting {
+                message: format!("`{name}` has not been built yet"),
+                hint: Some("run `clicktrail build`".into()),
+            });
+        };
+        self.session.add_table(name, &table)?;
+        let columns: Vec<String> =
+            schema.fields().iter().map(|field| quoted(field.name())).collect();
+        let sql = format!("select {select} {} from {}", columns.join(", "), quoted(name));
+        let plan = self.session.plan(&sql)?;
+        let mut failed = None;
+        self.session.run(&plan, &mut |batch| {
+            if failed.is_none() {
+                failed = sink(shaped(&batch, schema)?).err();
+            }
+            Ok(())
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 }
 
@@ -68,8 +88,8 @@ pub(crate) struct Applied {
     pub(crate) superseded: u64,
     /// New rows of days before the one on which they came.
     pub(crate) late: u64,
-    /// Persons computed again.
-    pub(crate) persons: u64,
+    /// Rows that were new.
+    pub(crate) fresh: Option<RecordBatch>,
     /// Figures of days before `today` that are others now.
     pub(crate) restated: Vec<Restated>,
 }
@@ -88,6 +108,7 @@ pub(crate) struct Marts {
     events: KeyedRows,
     tables: BTreeMap<String, KeyedRows>,
     sums: Vec<SumsStep>,
+    heavy: Heavy,
     /// Days (since 1970) that an export has the say over.
     owned_days: BTreeSet<i32>,
     leaves: Vec<String>,
@@ -95,72 +116,39 @@ pub(crate) struct Marts {
 }
 
 impl Marts {
-    /// Loads the tables of the last build.
+    /// Loads the tables of the last build. `tiers` says how much of them is in memory.
     ///
     /// # Errors
-    /// A project that can't follow a stream, tables that were not built.
-    pub(crate) fn load(
+    /// A project that can't follow a stream, tables that were not built, a full disk.
+    pub(super) fn load(
         catalog: &Catalog<'_>,
         engine: &Embedded,
         owned_days: BTreeSet<i32>,
+        tiers: &Tiers,
     ) -> Result<Self> {
         let layout = Layout::plan(catalog, engine)?;
-        let mut marts = Self::empty(catalog, engine, &layout, owned_days)?;
-        let reader = engine.session()?;
-        let columns = |schema: &SchemaRef| {
-            let names: Vec<String> =
-                schema.fields().iter().map(|field| quoted(field.name())).collect();
-            names.join(", ")
-        };
-        let read = |name: &str,
-                    schema: &SchemaRef,
-                    sink: &mut dyn FnMut(RecordBatch) -> Result<()>| {
-            let Some(table) = catalog.warehouse.snapshot(name)? else {
-                return Err(PipelineError::Setting {
-                    message: format!("`{name}` has not been built yet"),
-                    hint: Some("run `clicktrail build`".into()),
-                });
-            };
-            reader.add_table(name, &table)?;
-            let plan = reader.plan(&format!("select {} from {}", columns(schema), quoted(name)))?;
-            let mut failed = None;
-            reader.run(&plan, &mut |batch| {
-                if failed.is_none() {
-                    failed = sink(shaped(&batch, schema)?).err();
-                }
-                Ok(())
-            })?;
-            failed.map_or(Ok(()), Err)
-        };
-        let (events, numbers) = (&mut marts.events, &mut marts.numbers);
+        let mut marts = Self::empty(catalog, engine, &layout, owned_days, tiers)?;
+        let built = Built { catalog, session: engine.session()? };
+        let numbers = &mut marts.numbers;
         let key = layout.key.clone();
-        read(&layout.history, &layout.staged_schema, &mut |batch| {
-            let keys = numbers.all(texts(&batch, &key)?);
-            Ok(events.append(&batch, keys).map_err(arrow_fault)?)
-        })?;
-        for (name, rows) in &mut marts.tables {
-            let schema = rows.schema();
-            read(name, &schema, &mut |batch| {
+        // Tables first: they are written by ranges of keys, so that numbers follow the keys' order, and chunks
+        // on disk hold ranges of numbers.
+        let tables = marts.tables.iter_mut().map(|(name, rows)| (name, rows));
+        for (name, rows) in tables.chain([(&layout.history, &mut marts.events)]) {
+            built.read(name, &rows.schema(), "", &mut |batch| {
                 let keys = numbers.all(texts(&batch, &key)?);
-                Ok(rows.append(&batch, keys).map_err(arrow_fault)?)
+                Ok(rows.load(batch, keys).map_err(arrow_fault)?)
             })?;
+            rows.loaded().map_err(arrow_fault)?;
         }
         for global in &mut marts.globals {
-            let fields = global.rows.schema();
-            let from = if global.input == layout.history { &layout.history } else { &global.input };
-            let mut seen = Vec::new();
-            read(from, &fields, &mut |batch| {
-                seen.push(batch);
-                Ok(())
-            })?;
-            for batch in seen {
-                global.learn(&batch)?;
-            }
+            let (input, schema) = (global.input.clone(), global.rows.schema());
+            built
+                .read(&input, &schema, "distinct", &mut |batch| global.learn(&batch).map(|_| ()))?;
             global.compute(&marts.session)?;
         }
         for step in &mut marts.sums {
-            let rows = marts.tables[&step.input].view().batches().map_err(arrow_fault)?;
-            step.change(Vec::new(), rows)?;
+            step.load(&marts.tables)?;
         }
         Ok(marts)
     }
@@ -170,6 +158,7 @@ impl Marts {
         engine: &Embedded,
         layout: &Layout<'_>,
         owned_days: BTreeSet<i32>,
+        tiers: &Tiers,
     ) -> Result<Self> {
         let (staging, raw, staging_plan) = staging(catalog, engine, layout)?;
         let session = engine.single_threaded_session()?;
@@ -191,7 +180,7 @@ impl Marts {
             let slot = session.add_live_slot(&member.name, Arc::clone(&member.schema))?;
             let kept = !member.passing;
             if kept {
-                tables.insert(member.name.clone(), KeyedRows::new(&schema));
+                tables.insert(member.name.clone(), KeyedRows::new(&schema, tiers));
             }
             let is_read =
                 member.is_read || layout.globals.iter().any(|global| global.input == member.name);
@@ -210,7 +199,7 @@ impl Marts {
         let mut sums = Vec::new();
         for step in &layout.sums {
             let Some(table) = tables.get(&step.input) else { continue };
-            sums.push(SumsStep::new(engine, step, table)?);
+            sums.push(SumsStep::new(engine, step, table, tiers)?);
         }
         Ok(Self {
             key: layout.key.clone(),
@@ -222,9 +211,10 @@ impl Marts {
             steps,
             globals,
             numbers: Numbers::default(),
-            events: KeyedRows::new(&layout.staged_schema),
+            events: KeyedRows::new(&layout.staged_schema, tiers),
             tables,
             sums,
+            heavy: Heavy::default(),
             owned_days,
             leaves: layout.leaves.clone(),
             off: layout.off.clone(),
@@ -241,25 +231,43 @@ impl Marts {
         &self.off
     }
 
-    /// Each live table as it is now.
-    pub(crate) fn views(&self) -> BTreeMap<String, View> {
-        let kept = self.tables.iter().map(|(name, rows)| (name.clone(), rows.view()));
-        let sums = self.sums.iter().map(|step| (step.name.clone(), step.rows.view()));
-        kept.chain(sums).collect()
+    /// Every live table with its name.
+    fn all(&self) -> impl Iterator<Item = (&String, &KeyedRows)> {
+        self.tables.iter().chain(self.sums.iter().map(|step| (&step.name, &step.rows)))
+    }
+
+    /// One live table of persons.
+    pub(super) fn table(&self, name: &str) -> Option<&KeyedRows> {
+        self.tables.get(name)
+    }
+
+    /// The number of a person.
+    pub(super) fn number_of(&self, key: &str) -> Option<u32> {
+        self.numbers.get(key)
+    }
+
+    /// Names of the live tables.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.all().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The events that the tables are made from.
+    pub(crate) fn events_view(&self) -> View {
+        self.events.view()
+    }
+
+    /// Each wanted live table as it is now.
+    pub(crate) fn views(&self, wanted: impl Fn(&str) -> bool) -> Vec<(String, View)> {
+        self.all()
+            .filter(|(name, _)| wanted(name))
+            .map(|(name, rows)| (name.clone(), rows.view()))
+            .collect()
     }
 
     /// Rows of each live table, and of the events they are made from.
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
-        let kept = self.tables.iter().map(|(name, rows)| (name.clone(), rows.len() as u64));
-        let sums = self.sums.iter().map(|step| (step.name.clone(), step.rows.len() as u64));
-        kept.chain(sums).chain([("events".to_owned(), self.events.len() as u64)]).collect()
-    }
-
-    /// Bytes of all rows in memory.
-    pub(crate) fn bytes(&self) -> u64 {
-        let tables: usize = self.tables.values().map(KeyedRows::bytes).sum();
-        let sums: usize = self.sums.iter().map(|step| step.rows.bytes()).sum();
-        (self.events.bytes() + tables + sums) as u64
+        let tables = self.all().map(|(name, rows)| (name.clone(), rows.len() as u64));
+        tables.chain([("events".to_owned(), self.events.len() as u64)]).collect()
     }
 
     /// Takes raw rows in and brings every live table up to date with them.
@@ -271,7 +279,7 @@ impl Marts {
     /// Rows that the models can't compute. The tables may then be half changed, and must not be shown.
     pub(crate) fn apply(&mut self, raw: &RecordBatch, today: i32) -> Result<Applied> {
         let mut applied = Applied { events: raw.num_rows() as u64, ..Applied::default() };
-        self.raw.set(vec![narrow(raw, &self.raw.schema()).map_err(arrow_fault)?]);
+        self.raw.set(vec![shaped(raw, &self.raw.schema())?]);
         let staged = self.staging.run_prepared(&self.staging_plan);
         self.raw.set(Vec::new());
         let staged = joined(&self.events.schema(), &staged?)?;
@@ -287,16 +295,51 @@ impl Marts {
         let touched: Vec<u32> =
             keys.iter().copied().collect::<BTreeSet<u32>>().into_iter().collect();
         self.events.append(&fresh, keys).map_err(arrow_fault)?;
+        applied.fresh = Some(fresh);
         let cause = if applied.late > 0 { Cause::LateEvent } else { Cause::Event };
-        let mut persons = touched;
-        if !self.refresh(&persons, today, cause, &mut applied)? {
-            // Something that all persons share has changed.
-            persons = (0..self.numbers.numbers.len() as u32).collect();
-            applied.restated.clear();
-            while !self.refresh(&persons, today, cause, &mut applied)? {}
-        }
-        applied.persons = persons.len() as u64;
+        let events = &self.events;
+        let light = self.heavy.set_apart(&touched, cause, |person| events.count(person));
+        self.refresh_or_all(&light, today, cause, &mut applied)?;
+        applied.restated = merged(applied.restated);
         Ok(applied)
+    }
+
+    /// Persons whose events are so many that they wait for [`Marts::catch_up`].
+    pub(crate) fn waiting(&self) -> usize {
+        self.heavy.waiting().len()
+    }
+
+    /// Computes the persons who wait.
+    ///
+    /// # Errors
+    /// As [`Marts::apply`].
+    pub(crate) fn catch_up(&mut self, today: i32) -> Result<Vec<Restated>> {
+        let mut applied = Applied::default();
+        let waiting = self.heavy.waiting();
+        let is_late = waiting.values().any(|cause| *cause == Cause::LateEvent);
+        let cause = if is_late { Cause::LateEvent } else { Cause::Event };
+        let persons: Vec<u32> = waiting.keys().copied().collect();
+        self.refresh_or_all(&persons, today, cause, &mut applied)?;
+        self.heavy.done();
+        Ok(merged(applied.restated))
+    }
+
+    /// Computes some persons again, or everybody where that is needed.
+    fn refresh_or_all(
+        &mut self,
+        persons: &[u32],
+        today: i32,
+        cause: Cause,
+        applied: &mut Applied,
+    ) -> Result<()> {
+        if persons.is_empty() || self.refresh(persons, today, cause, applied)? {
+            return Ok(());
+        }
+        // Something that all persons share has changed.
+        let everybody: Vec<u32> = (0..self.numbers.len()).collect();
+        while !self.refresh(&everybody, today, cause, applied)? {}
+        self.heavy.done();
+        Ok(())
     }
 
     /// Computes some persons again; false when a model over all rows changed, so that this is not enough.
@@ -319,7 +362,7 @@ impl Marts {
         let mut passes = Vec::new();
         let (mut start, mut rows) = (0, 0);
         for (index, person) in persons.iter().enumerate() {
-            rows += self.events.places(*person).len();
+            rows += self.events.count(*person);
             if rows >= PASS_ROWS {
                 passes.push(&persons[start..=index]);
                 (start, rows) = (index + 1, 0);
@@ -401,7 +444,7 @@ impl Marts {
     /// Computes some persons by plans made anew over rows as they are, and compares with what is kept; gives
     /// how many persons and tables differ.
     pub(crate) fn audit(&mut self, seed: u64, persons: usize) -> Result<u64> {
-        let all = self.numbers.numbers.len() as u64;
+        let all = u64::from(self.numbers.len());
         if all == 0 {
             return Ok(0);
         }
@@ -409,7 +452,11 @@ impl Marts {
         let chosen: BTreeSet<u32> = (0..persons as u64)
             .map(|step| (seed.wrapping_add(step).wrapping_mul(0x9E37_79B9_7F4A_7C15) % all) as u32)
             .collect();
-        let chosen: Vec<u32> = chosen.into_iter().collect();
+        // Who waits is not computed yet, so differs.
+        let chosen: Vec<u32> = chosen
+            .into_iter()
+            .filter(|person| !self.heavy.waiting().contains_key(person))
+            .collect();
         self.staged.set(self.events.gather(&chosen).map_err(arrow_fault)?);
         let mut mismatches = 0;
         for step in &self.steps {
@@ -445,11 +492,12 @@ impl Marts {
 
     /// Rows that are not there yet, with the number of their key.
     fn without_copies(
-        &self,
+        &mut self,
         staged: &RecordBatch,
         keys: Vec<u32>,
     ) -> Result<(RecordBatch, Vec<u32>)> {
         let column = staged.schema().index_of(EVENT_KEY).map_err(arrow_fault)?;
+        let mut known = Known::new(&mut self.events, &mut self.heavy, column, &keys)?;
         let names = staged.column(column).as_string_view();
         let mut first: HashMap<(u32, &str), Vec<usize>> = HashMap::with_capacity(keys.len());
         let mut wanted = Vec::with_capacity(keys.len());
@@ -458,15 +506,12 @@ impl Marts {
             let name = names.value(row);
             let here = first.entry((*key, name)).or_default();
             let is_copy = here.iter().any(|other| same(staged, row, staged, *other))
-                || self.events.places(*key).iter().any(|place| {
-                    let (chunk, other) = self.events.row(*place);
-                    chunk.column(column).as_string_view().value(other) == name
-                        && same(staged, row, chunk, other)
-                });
+                || known.has(*key, (staged, row))?;
             wanted.push(Some(!is_copy));
             if !is_copy {
                 here.push(row);
                 fresh.push(*key);
+                known.remember(*key, name);
             }
         }
         if fresh.len() == keys.len() {
@@ -482,20 +527,12 @@ fn staging(
     engine: &Embedded,
     layout: &Layout<'_>,
 ) -> Result<(Session, Slot, Prepared)> {
-    let view = catalog
-        .project
-        .manifest
-        .nodes
-        .values()
-        .find(|node| node.alias == layout.staged)
-        .map(|node| node.unique_id.clone())
-        .unwrap_or_default();
     let open = |leaves: Option<&[String]>| -> Result<(Session, Slot, Prepared)> {
         let session = engine.single_threaded_session()?;
         let raw = layout::add_feeds(&session, leaves)?;
         let mut known: BTreeSet<String> =
             catalog.project.manifest.sources.keys().cloned().collect();
-        catalog.register(&session, &view, &mut known)?;
+        catalog.register(&session, &layout.staged_id, &mut known)?;
         let plan = session.plan(&layout.staging_sql)?;
         let plan = session.prepare(&plan)?;
         Ok((session, raw, plan))

@@ -2,35 +2,59 @@
 //!
 //! | module | in → out |
 //! |---|---|
-//! | `layout` | project → which models follow the stream, by which key, and which do not and why |
-//! | `follow` | frames → rounds of `marts`, later the warehouse; by threads |
+//! | `bits` | one bit for each of many numbers |
+//! | `blocks` | rows sorted by key → small blocks on disk, and back |
+//! | `cold` | the part of a table that lies on disk |
 //! | `dead_letters` | refused events → their table |
+//! | `follow` | frames → rounds of `marts`, later the warehouse; by threads |
 //! | `global` | rows → a small model over all of them, such as the first loaded day |
-//! | `keyed_rows` | rows in memory by key: appended, replaced, read |
+//! | `heavy` | persons with very many events → who waits for a pace of their own |
+//! | `keyed_rows` | a table's rows by key, in memory and on disk: appended, replaced, read |
+//! | `known` | new events → which of them are there already |
+//! | `layout` | project → which models follow the stream, by which key, and which do not and why |
 //! | `marts` | raw rows → the touched persons computed again, every live table brought up to date |
-//! | `narrow` | raw rows → only the leaves that models read |
+//! | `numbers` | keys of persons → their numbers |
 //! | `offline` | what a build does for live: the log's rest into its table, changed figures into the ledger |
+//! | `pages` | the dashboard's pages from the live tables |
 //! | `restated` | rows before and after → figures of past days that changed |
 //! | `rows` | batches reduced, joined, compared |
+//! | `scratch` | pieces of bytes in a file without a name |
 //! | `service` | all of it behind one lock: apply, query, audit |
-//! | `sums` | rows that go and come → a model of sums by group |
 //! | `stream_table` | raw rows → the table `events_stream`, each frame exactly once |
+//! | `sums` | rows that go and come → a model of sums by group |
+//! | `tiers` | how much of the live tables is in memory |
+//! | `told` | new rows → events as the live stream tells them |
+//! | `view` | a table at one moment, for readers |
 
+mod bits;
+mod blocks;
+mod cold;
 mod dead_letters;
 mod follow;
 mod global;
+mod heavy;
 mod keyed_rows;
+mod known;
 mod layout;
 pub(crate) mod marts;
-mod narrow;
+mod numbers;
 mod offline;
+mod pages;
 pub(crate) mod restated;
 mod rows;
+mod scratch;
 mod service;
 pub(crate) mod stream_table;
 mod sums;
+mod tiers;
+mod told;
+mod view;
 
-pub(crate) use offline::{drain_log, keep_restated};
+pub(crate) use offline::{drain_log, empty_log, keep_restated};
+pub(crate) use rows::arrow_fault;
 
 pub use follow::{FollowSettings, Follower, Inlet, Release};
+pub(crate) use service::time_zone;
 pub use service::{Live, LiveRows, LiveStatus};
+pub use tiers::LiveMemory;
+pub use told::{Listener, Round, StreamEvent};

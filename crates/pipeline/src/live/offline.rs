@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{DataType, Date32Type};
-use clicktrail_engine::datafusion::Embedded;
+use arrow::datatypes::Date32Type;
 use clicktrail_engine::delta::Snapshot;
 use clicktrail_eventlog::{Log, RealDisk};
 
 use super::follow::recover_into;
-use super::restated::{self, Cause, restated};
+use super::restated::{self, Cause, Entry, day_column, restated};
 use super::rows::arrow_fault;
 use super::service::{day_of, time_zone};
 use super::stream_table;
@@ -20,24 +19,38 @@ use crate::error::Result;
 use crate::run::Run;
 use crate::workspace::Workspace;
 
-/// Folder of the event log, in that of the warehouse.
-pub(super) const LOG: [&str; 2] = [".live", "log"];
-
 /// Moves what a server left in its log into the table `events_stream`: a build reads that table only.
 ///
 /// # Errors
 /// A damaged log, a full disk.
-pub(crate) fn drain_log(workspace: &Workspace, engine: &Embedded) -> Result<()> {
-    let dir = LOG.iter().fold(workspace.warehouse.dir().to_path_buf(), |dir, part| dir.join(part));
+pub(crate) fn drain_log(workspace: &Workspace) -> Result<()> {
+    drained(workspace).map(|_| ())
+}
+
+/// The same, and no frame is left in any file of the log.
+///
+/// # Errors
+/// As [`drain_log`].
+pub(crate) fn empty_log(workspace: &Workspace) -> Result<()> {
+    if let Some(mut log) = drained(workspace)? {
+        log.close_segment()?;
+        log.release(log.next_seq() - 1)?;
+    }
+    Ok(())
+}
+
+fn drained(workspace: &Workspace) -> Result<Option<Log>> {
+    let dir = workspace.warehouse.log_dir();
     if !dir.is_dir() {
-        return Ok(());
+        return Ok(None);
     }
     let (log, _) = Log::open(Arc::new(RealDisk), &dir, &Default::default())?;
     let stored = stream_table::last_seq(&workspace.warehouse)?;
     let frames = log.frames(stored + 1)?;
-    recover_into(&workspace.warehouse, engine, workspace.clock.as_ref(), frames)?;
+    let engine = workspace.engine()?;
+    recover_into(&workspace.warehouse, &engine, workspace.clock.as_ref(), frames)?;
     log.release(stream_table::last_seq(&workspace.warehouse)?)?;
-    Ok(())
+    Ok(Some(log))
 }
 
 /// Notes which figures of past days a build changed in the marts that are sums over days.
@@ -58,7 +71,18 @@ pub(crate) fn keep_restated(workspace: &Workspace, run: &Run<'_>) -> Result<()> 
         let after = of_days(&after, &known)?;
         all.extend(restated(&node.alias, before, after, today, Cause::ReplacedDay)?);
     }
-    restated::write(&workspace.warehouse, &all, stream_table::last_seq(&workspace.warehouse)?, now)
+    if all.is_empty() {
+        return Ok(());
+    }
+    // What changed while a server followed the stream was told when it changed.
+    let told = restated::last_told(&workspace.warehouse, run.engine)?;
+    let seq = stream_table::last_seq(&workspace.warehouse)?;
+    let entries: Vec<Entry> = all
+        .into_iter()
+        .filter(|change| told.get(&change.figure()) != Some(&change.to))
+        .map(|change| Entry { seq, at_micros: now, change })
+        .collect();
+    restated::write(&workspace.warehouse, &entries)
 }
 
 fn rows(run: &Run<'_>, table: &Snapshot) -> Result<RecordBatch> {
@@ -66,10 +90,6 @@ fn rows(run: &Run<'_>, table: &Snapshot) -> Result<RecordBatch> {
     session.add_table("rows", table)?;
     let (schema, batches) = session.query("select * from rows")?;
     Ok(concat_batches(&schema, &batches).map_err(arrow_fault)?)
-}
-
-fn day_column(rows: &RecordBatch) -> Option<usize> {
-    rows.schema().fields().iter().position(|field| field.data_type() == &DataType::Date32)
 }
 
 fn days(rows: &RecordBatch) -> BTreeSet<i32> {

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, StringViewArray,
+};
 use arrow::datatypes::{DataType, Date32Type, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use clicktrail_engine::delta::{Commit, Removal, TableWriter, WriterSettings, stored_schema};
+use clicktrail_engine::datafusion::{Embedded, Session};
 use serde_json::{Map, Value};
 
 use super::rows::arrow_fault;
+use crate::clock::rfc3339;
 use crate::error::Result;
 use crate::warehouse::Warehouse;
 
@@ -55,7 +58,16 @@ pub(crate) struct Restated {
     pub(crate) cause: Cause,
 }
 
-/// A figure's place: day, dimensions, name.
+/// Which figure it is: table, day, dimensions, measure.
+pub(super) type Figure = (String, i32, String, String);
+
+impl Restated {
+    pub(super) fn figure(&self) -> Figure {
+        (self.table.clone(), self.day, self.dimensions.clone(), self.measure.clone())
+    }
+}
+
+/// By day, dimensions, measure.
 type Figures = BTreeMap<(i32, String, String), Option<String>>;
 
 /// Figures of days before `today` that differ between two versions of the same rows.
@@ -84,6 +96,11 @@ pub(super) fn restated(
     Ok(changed)
 }
 
+/// The column that says to which day a row belongs: the first date.
+pub(super) fn day_column(rows: &RecordBatch) -> Option<usize> {
+    rows.schema().fields().iter().position(|field| field.data_type() == &DataType::Date32)
+}
+
 fn is_measure(data_type: &DataType) -> bool {
     data_type.is_numeric()
 }
@@ -91,11 +108,7 @@ fn is_measure(data_type: &DataType) -> bool {
 fn figures(rows: &RecordBatch, today: i32) -> Result<Figures> {
     let mut figures = Figures::new();
     let schema = rows.schema();
-    let Some(day_column) =
-        schema.fields().iter().position(|field| field.data_type() == &DataType::Date32)
-    else {
-        return Ok(figures);
-    };
+    let Some(day_column) = day_column(rows) else { return Ok(figures) };
     let days = rows.column(day_column).as_primitive::<Date32Type>();
     let options = FormatOptions::default();
     let formatters = rows
@@ -129,21 +142,37 @@ fn figures(rows: &RecordBatch, today: i32) -> Result<Figures> {
     Ok(figures)
 }
 
-/// Adds rows to the ledger.
-pub(crate) fn write(
-    warehouse: &Warehouse,
-    restated: &[Restated],
-    seq: u64,
-    at_micros: i64,
-) -> Result<()> {
-    if restated.is_empty() {
-        return Ok(());
+/// Changes of one figure in one round as one change; a figure that is what it was again is none.
+pub(super) fn merged(changes: Vec<Restated>) -> Vec<Restated> {
+    let mut merged: BTreeMap<Figure, Restated> = BTreeMap::new();
+    for change in changes {
+        match merged.get_mut(&change.figure()) {
+            Some(first) => first.to = change.to,
+            None => {
+                merged.insert(change.figure(), change);
+            }
+        }
     }
-    let texts = |value: &dyn Fn(&Restated) -> Option<String>| {
-        Arc::new(restated.iter().map(value).collect::<StringViewArray>())
+    merged.into_values().filter(|change| change.from != change.to).collect()
+}
+
+/// A row of the ledger.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// Last frame of the events that changed the figure.
+    pub(super) seq: u64,
+    /// When it changed, microseconds since 1970.
+    pub(super) at_micros: i64,
+    pub(super) change: Restated,
+}
+
+/// Rows of the ledger.
+pub(super) fn batch(entries: &[Entry]) -> Result<RecordBatch> {
+    let texts = |value: &dyn Fn(&Entry) -> Option<String>| {
+        Arc::new(entries.iter().map(value).collect::<StringViewArray>())
     };
-    let days: arrow::array::Date32Array = restated.iter().map(|row| Some(row.day)).collect();
-    let at = crate::clock::rfc3339(at_micros);
+    let seqs = entries.iter().map(|entry| i64::try_from(entry.seq).unwrap_or(i64::MAX));
+    let days: Date32Array = entries.iter().map(|entry| Some(entry.change.day)).collect();
     let field = |name: &str, data_type: DataType| Field::new(name, data_type, true);
     let schema = Arc::new(Schema::new(vec![
         field("restated_at", DataType::Utf8View),
@@ -156,41 +185,85 @@ pub(crate) fn write(
         field("to_value", DataType::Utf8View),
         field("cause", DataType::Utf8View),
     ]));
-    let seq = i64::try_from(seq).unwrap_or(i64::MAX);
-    let batch = RecordBatch::try_new(
-        Arc::clone(&schema),
-        vec![
-            texts(&|_| Some(at.clone())),
-            Arc::new(Int64Array::from(vec![seq; restated.len()])),
-            texts(&|row| Some(row.table.clone())),
-            Arc::new(days),
-            texts(&|row| Some(row.dimensions.clone())),
-            texts(&|row| Some(row.measure.clone())),
-            texts(&|row| row.from.clone()),
-            texts(&|row| row.to.clone()),
-            texts(&|row| Some(row.cause.as_str().to_owned())),
-        ],
-    )
-    .map_err(arrow_fault)?;
-    let table = warehouse.table(TABLE);
-    let base = table.snapshot()?;
-    let schema = stored_schema(&schema)?;
-    let mut writer = TableWriter::new(
-        &table,
-        base.as_ref(),
-        Arc::clone(&schema),
-        WriterSettings::default(),
-        Arc::default(),
-    )?;
-    writer.write(&batch)?;
-    let commit = Commit {
-        schema,
-        partition_columns: Vec::new(),
-        added: writer.finish()?,
-        removed: Removal::Nothing,
-        note: Value::Null,
-        at_millis: at_micros / 1000,
-    };
-    table.commit(base.as_ref(), commit)?;
-    Ok(())
+    let columns: Vec<ArrayRef> = vec![
+        texts(&|entry| Some(rfc3339(entry.at_micros))),
+        Arc::new(Int64Array::from_iter_values(seqs)),
+        texts(&|entry| Some(entry.change.table.clone())),
+        Arc::new(days),
+        texts(&|entry| Some(entry.change.dimensions.clone())),
+        texts(&|entry| Some(entry.change.measure.clone())),
+        texts(&|entry| entry.change.from.clone()),
+        texts(&|entry| entry.change.to.clone()),
+        texts(&|entry| Some(entry.change.cause.as_str().to_owned())),
+    ];
+    Ok(RecordBatch::try_new(schema, columns).map_err(arrow_fault)?)
+}
+
+/// Adds rows to the ledger.
+pub(super) fn write(warehouse: &Warehouse, entries: &[Entry]) -> Result<()> {
+    match entries.last() {
+        Some(last) => warehouse.append(TABLE, &batch(entries)?, Value::Null, last.at_micros),
+        None => Ok(()),
+    }
+}
+
+/// Makes the ledger readable, with rows that are not in its table yet.
+pub(super) fn add_ledger(warehouse: &Warehouse, session: &Session, untold: &[Entry]) -> Result<()> {
+    let untold = batch(untold)?;
+    let schema = untold.schema();
+    let mut rows = vec![untold];
+    if let Some(table) = warehouse.snapshot(TABLE)? {
+        session.add_table(TABLE, &table)?;
+        rows.extend(session.query(&format!("select * from {TABLE}"))?.1);
+    }
+    Ok(session.add_batches(TABLE, schema, rows)?)
+}
+
+/// The value that the ledger told last of each figure.
+pub(super) fn last_told(
+    warehouse: &Warehouse,
+    engine: &Embedded,
+) -> Result<BTreeMap<Figure, Option<String>>> {
+    let mut told = BTreeMap::new();
+    let Some(table) = warehouse.snapshot(TABLE)? else { return Ok(told) };
+    let session = engine.session()?;
+    session.add_table(TABLE, &table)?;
+    let (_, batches) = session.query(&format!(
+        "select table_name, date, dimensions, measure, to_value from {TABLE} order by seq, restated_at"
+    ))?;
+    for rows in &batches {
+        let days = rows.column(1).as_primitive::<Date32Type>();
+        let text = |column: usize, row: usize| {
+            let texts = rows.column(column).as_string_view();
+            texts.is_valid(row).then(|| texts.value(row).to_owned())
+        };
+        for row in 0..rows.num_rows() {
+            let name = |column| text(column, row).unwrap_or_default();
+            told.insert((name(0), days.value(row), name(2), name(3)), text(4, row));
+        }
+    }
+    Ok(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(from: &str, to: &str) -> Restated {
+        Restated {
+            table: "mart".into(),
+            day: 1,
+            dimensions: "{}".into(),
+            measure: "revenue".into(),
+            from: Some(from.into()),
+            to: Some(to.into()),
+            cause: Cause::LateEvent,
+        }
+    }
+
+    #[test]
+    fn changes_of_a_figure_become_one() {
+        assert_eq!(merged(vec![change("1", "2"), change("2", "5")]), [change("1", "5")]);
+        assert_eq!(merged(vec![change("1", "2"), change("2", "1")]), []);
+    }
 }

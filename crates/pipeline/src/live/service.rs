@@ -5,18 +5,21 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use clicktrail_engine::datafusion::Embedded;
+use arrow::datatypes::Date32Type;
+use clicktrail_engine::datafusion::{Embedded, Session};
 use clicktrail_eventlog::{Frame, LogError};
 use clicktrail_project::{ResourceType, SelectArgs};
 
 use super::follow::{recover_into, store_frames};
-use super::keyed_rows::View;
 use super::marts::{Applied, Marts};
-use super::rows::arrow_fault;
+use super::pages::Kept;
+use super::restated::{self, Entry, Restated};
 use super::stream_table::{self, Stored};
-use super::{offline, restated};
-use crate::catalog::Catalog;
+use super::tiers::{LiveMemory, Tiers};
+use super::told::{Listener, Round};
+use crate::catalog::{Catalog, names};
 use crate::clock::Clock;
+use crate::erase::Erased;
 use crate::error::{PipelineError, Result};
 use crate::feeds::{Days, Feeds};
 use crate::report::{Problem, Reporter, Status};
@@ -28,6 +31,8 @@ use crate::workspace::{QueryResult, RunRequest, Settings, Verb, Workspace};
 pub struct LiveStatus {
     /// Whether the tables can be read.
     pub ready: bool,
+    /// When the tables were loaded, microseconds since 1970.
+    pub loaded_at: i64,
     /// Why they stopped following, if they did.
     pub failed: Option<Problem>,
     /// Last frame that the tables hold.
@@ -42,20 +47,12 @@ pub struct LiveStatus {
     pub superseded: u64,
     /// Events of days before the one on which they came.
     pub late: u64,
-    /// Persons computed again, each time counted.
-    pub persons: u64,
-    /// Figures of past days that changed.
-    pub restated: u64,
-    /// Rounds of computing.
-    pub rounds: u64,
-    /// Persons looked at by audits.
-    pub audited: u64,
+    /// Persons with so many events that they are computed at a pace of their own, and wait for it.
+    pub waiting_persons: u64,
     /// Persons and tables for which an audit found other rows than a build would make: always 0.
     pub mismatches: u64,
     /// Rows of each live table, and `events`.
     pub rows: BTreeMap<String, u64>,
-    /// Bytes of these rows in memory.
-    pub bytes: u64,
     /// Models that a build alone keeps up to date, with the reason.
     pub off: BTreeMap<String, String>,
 }
@@ -70,11 +67,20 @@ pub struct LiveRows {
 }
 
 #[derive(Default)]
-struct State {
-    marts: Option<Marts>,
-    status: LiveStatus,
+pub(super) struct State {
+    pub(super) marts: Option<Marts>,
     /// Hash of the export's files, by day, when the tables were loaded.
     exports: BTreeMap<String, String>,
+    /// Changed figures that are not in the ledger's table yet: they go there with the events that changed them.
+    pub(super) untold: Vec<Entry>,
+}
+
+impl State {
+    /// Keeps changed figures until the events up to `seq`, which changed them, are stored.
+    fn tell(&mut self, restated: Vec<Restated>, seq: u64, at_micros: i64) {
+        let entries = restated.into_iter().map(|change| Entry { seq, at_micros, change });
+        self.untold.extend(entries);
+    }
 }
 
 /// A project that follows its stream; holds the warehouse's lock.
@@ -83,9 +89,19 @@ pub struct Live {
     engine: Embedded,
     clock: Arc<dyn Clock>,
     time_zone: chrono_tz::Tz,
+    memory: LiveMemory,
+    /// Nobody is erased while this process holds the lock.
+    pub(super) erased: Erased,
     _lock: Lock,
+    /// Held during a round.
     state: Mutex<State>,
+    /// Held for moments only, so that nobody who asks how things stand waits for a round. Taken after `state`.
+    status: Mutex<LiveStatus>,
     moved: Condvar,
+    pub(super) listener: Mutex<Option<Listener>>,
+    kept: Mutex<Kept>,
+    /// Held while tables of the warehouse are written or tested.
+    alone: Mutex<()>,
 }
 
 impl Live {
@@ -97,7 +113,8 @@ impl Live {
         let first = Workspace::open(settings.clone(), Arc::clone(&clock))?;
         let engine = first.engine()?;
         let lock = first.warehouse.lock()?;
-        stream_table::append(&first.warehouse, &engine, Stored::default(), clock.now_micros())?;
+        let nothing = Stored { batches: &mut std::iter::empty(), seq: 0, producers: Vec::new() };
+        stream_table::append(&first.warehouse, &engine, nothing, clock.now_micros())?;
         // From now on the project reads that table.
         let workspace = Workspace::open(settings, Arc::clone(&clock))?;
         let time_zone = time_zone(&workspace)?;
@@ -105,15 +122,28 @@ impl Live {
             stored_seq: stream_table::last_seq(&workspace.warehouse)?,
             ..LiveStatus::default()
         };
+        let erased = workspace.warehouse.erased()?;
         Ok(Self {
             workspace,
             engine,
             clock,
             time_zone,
+            memory: LiveMemory::default(),
+            erased,
             _lock: lock,
-            state: Mutex::new(State { status, ..State::default() }),
+            state: Mutex::default(),
+            status: Mutex::new(status),
             moved: Condvar::new(),
+            listener: Mutex::default(),
+            kept: Mutex::default(),
+            alone: Mutex::default(),
         })
+    }
+
+    /// The same with another share of the tables in memory.
+    #[must_use]
+    pub fn with_memory(self, memory: LiveMemory) -> Self {
+        Self { memory, ..self }
     }
 
     /// The project.
@@ -123,8 +153,7 @@ impl Live {
 
     /// Folder of the event log, beside the tables.
     pub fn log_dir(&self) -> std::path::PathBuf {
-        let dir = self.workspace.warehouse.dir().to_path_buf();
-        offline::LOG.iter().fold(dir, |dir, part| dir.join(part))
+        self.workspace.warehouse.log_dir()
     }
 
     /// The property's reporting time zone.
@@ -132,19 +161,33 @@ impl Live {
         self.time_zone
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// What the pages keep. Taken after `state`, never before it.
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps others from writing the warehouse's tables.
+    pub(super) fn alone(&self) -> MutexGuard<'_, ()> {
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn engine(&self) -> &Embedded {
+        &self.engine
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How things stand.
     pub fn status(&self) -> LiveStatus {
-        let mut state = self.state();
-        if let Some(marts) = &state.marts {
-            let (rows, bytes) = (marts.counts(), marts.bytes());
-            state.status.rows = rows;
-            state.status.bytes = bytes;
-        }
-        state.status.clone()
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes how things stand, and wakes who waits for it.
+    fn note(&self, change: impl FnOnce(&mut LiveStatus)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+        self.moved.notify_all();
     }
 
     /// Moves events into the table `events_stream`; `seq` is the last frame they come from. Frames that are
@@ -154,10 +197,23 @@ impl Live {
     /// [`PipelineError::Io`] when the disk is full.
     pub fn store(&self, batches: &[RecordBatch], seq: u64) -> Result<()> {
         let now = self.clock.now_micros();
+        let batches = &mut batches.iter().cloned().map(Ok);
         let rows = Stored { batches, seq, producers: Vec::new() };
         stream_table::append(&self.workspace.warehouse, &self.engine, rows, now)?;
-        self.state().status.stored_seq = seq;
-        Ok(())
+        self.stored(seq)
+    }
+
+    /// Events up to `seq` are stored: so are the figures that they changed.
+    fn stored(&self, seq: u64) -> Result<()> {
+        self.note(|status| status.stored_seq = status.stored_seq.max(seq));
+        let told: Vec<Entry> = {
+            let mut state = self.state();
+            let all = std::mem::take(&mut state.untold).into_iter();
+            let (told, untold) = all.partition(|entry| entry.seq <= seq);
+            state.untold = untold;
+            told
+        };
+        restated::write(&self.workspace.warehouse, &told)
     }
 
     /// The same for frames, with their dead letters and their senders' numbering.
@@ -166,10 +222,9 @@ impl Live {
     /// As [`Live::store`]; frames that hold something else.
     pub(super) fn store_frames(&self, frames: &[Arc<Frame>]) -> Result<()> {
         let warehouse = &self.workspace.warehouse;
+        let _alone = self.alone();
         let stored = store_frames(warehouse, &self.engine, self.clock.as_ref(), frames)?;
-        let mut state = self.state();
-        state.status.stored_seq = state.status.stored_seq.max(stored);
-        Ok(())
+        self.stored(stored)
     }
 
     /// Moves the frames that a log still has into the table `events_stream`, before anything else happens.
@@ -179,7 +234,8 @@ impl Live {
     pub fn recover(&self, frames: impl Iterator<Item = Result<Frame, LogError>>) -> Result<()> {
         let warehouse = &self.workspace.warehouse;
         recover_into(warehouse, &self.engine, self.clock.as_ref(), frames)?;
-        self.state().status.stored_seq = stream_table::last_seq(warehouse)?;
+        let stored = stream_table::last_seq(warehouse)?;
+        self.note(|status| status.stored_seq = stored);
         Ok(())
     }
 
@@ -201,16 +257,20 @@ impl Live {
         let catalog =
             Catalog::new(&self.workspace.project, &self.workspace.warehouse, &feeds, false);
         let exports = exported(&feeds)?;
-        let marts = Marts::load(&catalog, &self.engine, owned_days(&exports))?;
+        let tiers = Tiers::open(&self.workspace.warehouse.live_dir(), self.memory)?;
+        let marts = Marts::load(&catalog, &self.engine, owned_days(&exports), &tiers)?;
         let mut state = self.state();
         state.exports = exports.fingerprints(&self.workspace.project.dir);
-        state.status.failed = None;
-        state.status.applied_seq = state.status.stored_seq;
-        state.status.off = marts.off().clone();
-        state.status.ready = true;
+        self.note(|status| {
+            status.failed = None;
+            status.applied_seq = status.stored_seq;
+            status.off = marts.off().clone();
+            status.rows = marts.counts();
+            status.loaded_at = self.clock.now_micros();
+            status.waiting_persons = 0;
+            status.ready = true;
+        });
         state.marts = Some(marts);
-        drop(state);
-        self.moved.notify_all();
         Ok(())
     }
 
@@ -226,7 +286,11 @@ impl Live {
             ..RunRequest::new(Verb::Build)
         };
         let selected = self.workspace.project.select(&request.select)?;
-        let summary = self.workspace.run_locked(&selected, &request, reporter)?;
+        let summary = {
+            let _alone = self.alone();
+            self.workspace.run_locked(&selected, &request, reporter)?
+        };
+        self.kept().outcomes.add(self.clock.now_micros(), &summary);
         let failed = summary.results.into_iter().find(|node| node.status == Status::Error);
         match failed.and_then(|node| node.problem) {
             Some(problem) => Err(PipelineError::Located(Box::new(problem))),
@@ -258,47 +322,105 @@ impl Live {
     /// # Errors
     /// Rows that the models can't compute. From then on the tables stand still, and say so.
     pub fn apply(&self, rows: &RecordBatch, seq: u64, received_at: i64) -> Result<()> {
+        self.apply_since(rows, seq, received_at, received_at)
+    }
+
+    /// The same, with the time at which the first of the frames was received: listeners are told that one, so
+    /// that a delay is never told shorter than it was.
+    pub(super) fn apply_since(
+        &self,
+        rows: &RecordBatch,
+        seq: u64,
+        received_at: i64,
+        first_received_at: i64,
+    ) -> Result<()> {
         let today = self.day_of(received_at);
         let mut state = self.state();
         let Some(marts) = &mut state.marts else { return Err(not_started()) };
         match marts.apply(rows, today) {
             Ok(applied) => {
-                count(&mut state.status, &applied, seq);
+                let (rows, waiting) = (marts.counts(), marts.waiting() as u64);
+                self.note(|status| {
+                    status.waiting_persons = waiting;
+                    count(status, &applied, rows, seq);
+                });
+                let told = match (&applied.fresh, self.is_heard()) {
+                    (Some(fresh), true) => marts.told(fresh).map(Some)?,
+                    _ => None,
+                };
+                let changed = marts.names();
+                state.tell(applied.restated, seq, self.clock.now_micros());
                 drop(state);
-                self.moved.notify_all();
-                let now = self.clock.now_micros();
-                restated::write(&self.workspace.warehouse, &applied.restated, seq, now)
+                if let Some((events, skipped)) = told {
+                    let received_at = first_received_at;
+                    self.tell(Round { events, skipped, seq, received_at, changed });
+                }
+                Ok(())
             }
-            Err(error) => {
-                // Half a change must not be shown; a restart begins from the stored tables.
-                state.marts = None;
-                state.status.ready = false;
-                state.status.failed = Some(error.problem());
+            Err(error) => Err(self.give_up(&mut state, error)),
+        }
+    }
+
+    /// Half a change must not be shown; a restart begins from the stored tables.
+    fn give_up(&self, state: &mut State, error: PipelineError) -> PipelineError {
+        state.marts = None;
+        self.note(|status| {
+            status.ready = false;
+            status.failed = Some(error.problem());
+        });
+        error
+    }
+
+    /// Computes the persons who wait because they have very many events (`LiveStatus::waiting_persons`).
+    ///
+    /// # Errors
+    /// As [`Live::apply`].
+    pub fn catch_up(&self) -> Result<()> {
+        let now = self.clock.now_micros();
+        let today = self.day_of(now);
+        let mut state = self.state();
+        let Some(marts) = &mut state.marts else { return Ok(()) };
+        match marts.catch_up(today) {
+            Ok(restated) => {
+                let (rows, changed) = (marts.counts(), marts.names());
+                let mut seq = 0;
+                self.note(|status| {
+                    (status.rows, status.waiting_persons) = (rows, 0);
+                    seq = status.applied_seq;
+                });
+                state.tell(restated, seq, now);
                 drop(state);
-                self.moved.notify_all();
-                Err(error)
+                self.tell(Round { seq, received_at: now, changed, ..Round::default() });
+                Ok(())
             }
+            Err(error) => Err(self.give_up(&mut state, error)),
+        }
+    }
+
+    fn is_heard(&self) -> bool {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn tell(&self, round: Round) {
+        if let Some(listener) = &*self.listener.lock().unwrap_or_else(PoisonError::into_inner) {
+            listener(round);
         }
     }
 
     /// Notes that frames without events (dead letters) are taken care of.
     pub fn skip_to(&self, seq: u64) {
-        let mut state = self.state();
-        state.status.applied_seq = state.status.applied_seq.max(seq);
-        drop(state);
-        self.moved.notify_all();
+        self.note(|status| status.applied_seq = status.applied_seq.max(seq));
     }
 
     /// Waits until the tables hold the frame `seq`; false when the time is over first.
     pub fn wait_for(&self, seq: u64, timeout: Duration) -> bool {
-        let state = self.state();
-        let behind =
-            |state: &mut State| state.status.applied_seq < seq && state.status.failed.is_none();
-        let (state, _) = self
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = |status: &mut LiveStatus| status.applied_seq < seq && status.failed.is_none();
+        let (status, _) = self
             .moved
-            .wait_timeout_while(state, timeout, behind)
+            .wait_timeout_while(status, timeout, behind)
             .unwrap_or_else(PoisonError::into_inner);
-        state.status.applied_seq >= seq
+        status.applied_seq >= seq
     }
 
     /// Runs a read-only query over the live tables, all at one frame.
@@ -306,11 +428,12 @@ impl Live {
     /// # Errors
     /// SQL faults; tables that are not live, with the reason; tables that stopped following.
     pub fn query(&self, sql: &str) -> Result<LiveRows> {
-        let (seq, views) = {
+        let (seq, views, untold) = {
             let state = self.state();
+            let status = self.status();
             let Some(marts) = &state.marts else {
-                return Err(match &state.status.failed {
-                    Some(problem) => PipelineError::Located(Box::new(problem.clone())),
+                return Err(match status.failed {
+                    Some(problem) => PipelineError::Located(Box::new(problem)),
                     None => not_started(),
                 });
             };
@@ -320,30 +443,31 @@ impl Live {
                     hint: Some("`clicktrail query` reads it as the last build left it".into()),
                 });
             }
-            (state.status.applied_seq, named(sql, marts.views()))
+            let views = marts.views(|name| names(sql, name));
+            (status.applied_seq, views, state.untold.clone())
         };
         let session = self.engine.session()?;
         for (name, view) in views {
-            let batches = view.batches().map_err(arrow_fault)?;
-            session.add_batches(&name, view.schema(), batches)?;
+            view.show(&session, &name)?;
         }
-        self.add_fixed(&session, sql)?;
+        self.add_fixed(&session, sql, &untold)?;
         let (schema, batches) = session.query(sql).map_err(crate::problem::of_query)?;
         Ok(LiveRows { seq, result: QueryResult { schema, batches } })
     }
 
-    /// Seeds and the ledger, which no event changes.
-    fn add_fixed(&self, session: &clicktrail_engine::datafusion::Session, sql: &str) -> Result<()> {
-        let nodes = self.workspace.project.manifest.nodes.values();
-        let seeds = nodes
-            .filter(|node| node.resource_type == ResourceType::Seed)
-            .map(|node| node.alias.clone());
-        for name in seeds.chain([restated::TABLE.to_owned()]) {
-            if names(sql, &name)
-                && let Some(table) = self.workspace.warehouse.snapshot(&name)?
+    /// Seeds, which no event changes, and the ledger with what is still to come into its table.
+    fn add_fixed(&self, session: &Session, sql: &str, untold: &[Entry]) -> Result<()> {
+        let warehouse = &self.workspace.warehouse;
+        for node in self.workspace.project.manifest.nodes.values() {
+            if node.resource_type == ResourceType::Seed
+                && names(sql, &node.alias)
+                && let Some(table) = warehouse.snapshot(&node.alias)?
             {
-                session.add_table(&name, &table)?;
+                session.add_table(&node.alias, &table)?;
             }
+        }
+        if names(sql, restated::TABLE) {
+            restated::add_ledger(warehouse, session, untold)?;
         }
         Ok(())
     }
@@ -356,8 +480,7 @@ impl Live {
         let mut state = self.state();
         let Some(marts) = &mut state.marts else { return Ok(0) };
         let mismatches = marts.audit(seed, persons)?;
-        state.status.audited += persons as u64;
-        state.status.mismatches += mismatches;
+        self.note(|status| status.mismatches += mismatches);
         Ok(mismatches)
     }
 
@@ -368,22 +491,17 @@ impl Live {
 
 /// The reporting day of an instant, as days since 1970.
 pub(crate) fn day_of(micros: i64, time_zone: chrono_tz::Tz) -> i32 {
-    let local = chrono::DateTime::from_timestamp_micros(micros)
-        .unwrap_or_default()
-        .with_timezone(&time_zone)
-        .date_naive();
-    i32::try_from((local - chrono::NaiveDate::default()).num_days()).unwrap_or(i32::MAX)
+    let instant = chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default();
+    Date32Type::from_naive_date(instant.with_timezone(&time_zone).date_naive())
 }
 
-fn count(status: &mut LiveStatus, applied: &Applied, seq: u64) {
+fn count(status: &mut LiveStatus, applied: &Applied, rows: BTreeMap<String, u64>, seq: u64) {
+    status.rows = rows;
     status.applied_seq = status.applied_seq.max(seq);
     status.events += applied.events;
     status.duplicates += applied.duplicates;
     status.superseded += applied.superseded;
     status.late += applied.late;
-    status.persons += applied.persons;
-    status.restated += applied.restated.len() as u64;
-    status.rounds += 1;
 }
 
 fn not_started() -> PipelineError {
@@ -391,16 +509,6 @@ fn not_started() -> PipelineError {
         message: "the live tables are still being built".into(),
         hint: Some("wait: `clicktrail status --wait`".into()),
     }
-}
-
-fn names(sql: &str, table: &str) -> bool {
-    sql.to_lowercase()
-        .split(|char: char| !char.is_alphanumeric() && char != '_')
-        .any(|word| word == table.to_lowercase())
-}
-
-fn named(sql: &str, views: BTreeMap<String, View>) -> BTreeMap<String, View> {
-    views.into_iter().filter(|(name, _)| names(sql, name)).collect()
 }
 
 /// The export's files by day.
@@ -414,7 +522,7 @@ fn owned_days(exports: &Days) -> BTreeSet<i32> {
         .days
         .keys()
         .filter_map(|day| chrono::NaiveDate::parse_from_str(day, "%Y%m%d").ok())
-        .filter_map(|day| i32::try_from((day - chrono::NaiveDate::default()).num_days()).ok())
+        .map(Date32Type::from_naive_date)
         .collect()
 }
 

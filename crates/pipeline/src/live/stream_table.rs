@@ -5,6 +5,7 @@
 //! changed.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
@@ -36,10 +37,10 @@ struct StreamNote {
     producers: BTreeMap<String, Value>,
 }
 
-/// Rows in the schema of the export.
-#[derive(Default)]
+/// What is added to the table.
 pub(crate) struct Stored<'a> {
-    pub(crate) batches: &'a [RecordBatch],
+    /// Rows in the schema of the export; each batch is asked for when the one before is written.
+    pub(crate) batches: &'a mut dyn Iterator<Item = Result<RecordBatch>>,
     /// Last frame that they come from.
     pub(crate) seq: u64,
     /// What the frames say of their senders' numbering, in order.
@@ -85,32 +86,28 @@ pub(crate) fn append(
     }
     let schema = stored_schema(&clicktrail_ingest::schema::events())?;
     let sequence = Arc::default();
-    let mut added = Vec::new();
-    let mut write = |day: &str, rows: &[RecordBatch], note: &mut StreamNote| -> Result<()> {
-        let mut writer = TableWriter::new(
+    let new_writer = || {
+        let settings = WriterSettings::default();
+        TableWriter::new(
             &table,
             base.as_ref(),
             Arc::clone(&schema),
-            WriterSettings::default(),
+            settings,
             Arc::clone(&sequence),
-        )?;
-        for rows in rows {
-            writer.write(rows)?;
-        }
-        for file in writer.finish()? {
-            note.days.insert(file.path.clone(), day.to_owned());
-            added.push(file);
-        }
-        Ok(())
+        )
     };
-    let mut fresh: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
+    let mut writers: BTreeMap<String, TableWriter> = BTreeMap::new();
     for batch in batches {
-        for (day, rows) in by_day(batch)? {
-            fresh.entry(day).or_default().push(rows);
+        for (day, rows) in by_day(&batch?)? {
+            let writer = match writers.entry(day) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(new_writer()?),
+            };
+            writer.write(&rows)?;
         }
     }
-    let mut removed = Vec::new();
-    for (day, mut rows) in fresh {
+    let (mut added, mut removed) = (Vec::new(), Vec::new());
+    for (day, mut writer) in writers {
         if let Some(base) = &base {
             let files: Vec<DataFile> = base
                 .files
@@ -120,12 +117,13 @@ pub(crate) fn append(
                 .collect();
             if files.len() >= FILES_MAX {
                 removed.extend(files.iter().map(|file| file.path.clone()));
-                let session = engine.session()?;
-                session.add_table("day", &Snapshot { files, ..base.clone() })?;
-                rows.extend(session.query("select * from day")?.1);
+                copy(engine, Snapshot { files, ..base.clone() }, &mut writer)?;
             }
         }
-        write(&day, &rows, &mut note)?;
+        for file in writer.finish()? {
+            note.days.insert(file.path.clone(), day.clone());
+            added.push(file);
+        }
     }
     for path in &removed {
         note.days.remove(path);
@@ -146,6 +144,14 @@ pub(crate) fn append(
     };
     table.commit(base.as_ref(), commit)?;
     Ok(())
+}
+
+/// Writes the rows of a day's files again.
+fn copy(engine: &Embedded, day: Snapshot, writer: &mut TableWriter) -> Result<()> {
+    let session = engine.session()?;
+    session.add_table("day", &day)?;
+    let plan = session.plan("select * from day")?;
+    Ok(session.run(&plan, &mut |rows| writer.write(&rows))?)
 }
 
 /// Rows of each day.

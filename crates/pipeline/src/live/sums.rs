@@ -3,51 +3,78 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
-use clicktrail_engine::datafusion::{Embedded, IncrementalSums, Session, Slot};
+use clicktrail_engine::datafusion::{Embedded, IncrementalSums, Session};
 
 use super::keyed_rows::KeyedRows;
 use super::layout::Sums;
 use super::rows::{arrow_fault, bag, fault, joined};
+use super::tiers::Tiers;
 use crate::error::Result;
+
+/// Rows that a start sums at a time.
+const LOAD_ROWS: usize = 120_000;
 
 /// One such model with its rows, by number of the group.
 pub(super) struct SumsStep {
     pub(super) name: String,
     pub(super) input: String,
     sql: String,
-    input_slot: Slot,
     sums: IncrementalSums,
     session: Session,
+    engine: Embedded,
     pub(super) rows: KeyedRows,
 }
 
 impl SumsStep {
-    pub(super) fn new(engine: &Embedded, step: &Sums, table: &KeyedRows) -> Result<Self> {
+    pub(super) fn new(
+        engine: &Embedded,
+        step: &Sums,
+        table: &KeyedRows,
+        tiers: &Tiers,
+    ) -> Result<Self> {
         let session = engine.single_threaded_session()?;
         let input = session.add_live_slot(&step.input, table.schema())?;
         let plan = session.plan(&step.sql)?;
         let sums = IncrementalSums::new(&session, &plan, &input).map_err(fault)?;
-        let rows = KeyedRows::new(&sums.schema());
+        let rows = KeyedRows::new(&sums.schema(), tiers);
         Ok(Self {
             name: step.name.clone(),
             input: step.input.clone(),
             sql: step.sql.clone(),
-            input_slot: input,
             sums,
             session,
+            engine: engine.clone(),
             rows,
         })
+    }
+
+    /// Sums all rows of a start.
+    pub(super) fn load(&mut self, tables: &BTreeMap<String, KeyedRows>) -> Result<()> {
+        let Some(table) = tables.get(&self.input) else { return Ok(()) };
+        let (mut some, mut rows) = (Vec::new(), 0);
+        for batch in table.view().batches() {
+            let batch = batch.map_err(arrow_fault)?;
+            rows += batch.num_rows();
+            some.push(batch);
+            if rows >= LOAD_ROWS {
+                self.change(Vec::new(), std::mem::take(&mut some))?;
+                rows = 0;
+            }
+        }
+        self.change(Vec::new(), some)?;
+        Ok(())
     }
 
     /// Sums everything anew; 1 when that gives other rows than are kept.
     pub(super) fn audit(&self, tables: &BTreeMap<String, KeyedRows>) -> Result<u64> {
         let Some(table) = tables.get(&self.input) else { return Ok(0) };
-        self.input_slot.set(table.view().batches().map_err(arrow_fault)?);
-        let rows = self.session.query(&self.sql);
-        self.input_slot.set(Vec::new());
+        let session = self.engine.single_threaded_session()?;
+        table.view().show(&session, &self.input)?;
+        let (_, rows) = session.query(&self.sql)?;
         let schema = self.rows.schema();
-        let rows = joined(&schema, &rows?.1)?;
-        let kept = joined(&schema, &self.rows.view().batches().map_err(arrow_fault)?)?;
+        let rows = joined(&schema, &rows)?;
+        let kept = self.rows.view().batches().collect::<Result<Vec<_>, _>>();
+        let kept = joined(&schema, &kept.map_err(arrow_fault)?)?;
         Ok(u64::from(bag(&rows)? != bag(&kept)?))
     }
 

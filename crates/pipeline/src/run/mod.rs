@@ -4,6 +4,7 @@
 //! together, range of keys by range of keys; every other model is computed on its own ([`single`]).
 //! Data tests run as soon as all they read is built, and hold back what depends on it when they fail.
 
+pub(crate) mod order;
 pub(crate) mod seeds;
 pub(crate) mod segment;
 pub(crate) mod single;
@@ -17,6 +18,7 @@ use clicktrail_engine::datafusion::Embedded;
 use clicktrail_engine::delta::Snapshot;
 use clicktrail_project::{Materialized, Node, ResourceType};
 
+use self::order::Order;
 use crate::catalog::{Catalog, live_key};
 use crate::clock::Clock;
 use crate::error::{PipelineError, Result};
@@ -59,17 +61,8 @@ struct Progress {
 impl Run<'_> {
     /// Runs everything in `selected`; the results are in the order in which nodes ended.
     pub(crate) fn execute(&self, selected: &BTreeSet<String>) -> Result<()> {
-        let manifest = &self.catalog.project.manifest;
-        let wanted = |id: &String| selected.contains(id) && self.takes_part(id);
-        let mut open: Vec<String> = manifest.order().into_iter().filter(|id| wanted(id)).collect();
-        let missing: Vec<String> = manifest
-            .unit_tests
-            .keys()
-            .filter(|id| wanted(id) && !open.contains(id))
-            .cloned()
-            .collect();
-        open.extend(missing);
-        let before = open.iter().map(|id| (id.clone(), self.before(id))).collect();
+        let open = self.order().of(selected);
+        let before = open.iter().map(|id| (id.clone(), self.order().before(id))).collect();
         let mut progress =
             Progress { before, open, bad: BTreeSet::new(), demoted: BTreeSet::new() };
         while !progress.open.is_empty() {
@@ -99,70 +92,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn takes_part(&self, id: &str) -> bool {
+    fn order(&self) -> Order<'_> {
         let manifest = &self.catalog.project.manifest;
-        let kind = manifest.nodes.get(id).map(|node| node.resource_type);
-        let is_test = kind == Some(ResourceType::Test) || manifest.unit_tests.contains_key(id);
-        match self.request.verb {
-            Verb::Build => kind.is_some() || is_test,
-            Verb::Run => kind == Some(ResourceType::Model),
-            Verb::Seed => kind == Some(ResourceType::Seed),
-            Verb::Test => is_test,
-        }
-    }
-
-    /// Nodes that must end before `id` may begin. In a build a model also waits for its unit tests and for the
-    /// data tests that read nothing but what the model itself is built from: more would be a ring.
-    fn before(&self, id: &str) -> BTreeSet<String> {
-        if self.catalog.project.manifest.unit_tests.contains_key(id) {
-            // A unit test reads no built rows.
-            return BTreeSet::new();
-        }
-        let mut before = self.all_parents(id);
-        before.extend(self.gates(id));
-        before
-    }
-
-    /// Tests that hold a model back when they fail.
-    fn gates(&self, id: &str) -> Vec<String> {
-        let manifest = &self.catalog.project.manifest;
-        if self.is_test(id) {
-            return Vec::new();
-        }
-        let above = self.ancestors(id);
-        let mut gates: Vec<String> = above
-            .iter()
-            .flat_map(|parent| manifest.child_map.get(parent).into_iter().flatten())
-            .filter(|child| self.is_test(child) && self.all_parents(child).is_subset(&above))
-            .cloned()
-            .collect();
-        gates.extend(
-            manifest
-                .unit_tests
-                .values()
-                .filter(|test| test.model_id == id)
-                .map(|test| test.unique_id.clone()),
-        );
-        gates
-    }
-
-    fn is_test(&self, id: &str) -> bool {
-        self.catalog.node(id).is_some_and(|node| node.resource_type == ResourceType::Test)
-    }
-
-    fn ancestors(&self, id: &str) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
-        let mut open: Vec<String> = self.all_parents(id).into_iter().collect();
-        while let Some(node) = open.pop() {
-            if found.insert(node.clone()) {
-                open.extend(self.all_parents(&node));
-            }
-        }
-        found
-    }
-
-    fn all_parents(&self, id: &str) -> BTreeSet<String> {
-        self.catalog.parents(id).iter().cloned().collect()
+        Order { manifest, verb: self.request.verb, units_need_parents: false }
     }
 
     fn ready(&self, progress: &Progress) -> Vec<String> {
@@ -224,8 +156,8 @@ impl Run<'_> {
                     before.into_iter().flatten().filter(|before| open.contains(before)).all(
                         |before| {
                             inside.contains(before)
-                                || (self.is_test(before)
-                                    && self.all_parents(before).iter().all(|parent| {
+                                || (self.order().is_test(before)
+                                    && self.order().all_parents(before).iter().all(|parent| {
                                         inside.contains(parent) || !open.contains(parent)
                                     }))
                         },
@@ -423,6 +355,7 @@ pub(crate) fn blank(id: &str, materialized: &str) -> NodeResult {
         message: String::new(),
         problem: None,
         failures_table: None,
+        cost: None,
     }
 }
 

@@ -10,7 +10,7 @@ use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use clicktrail_engine::delta::{Removal, conform, stored_schema};
-use clicktrail_project::Node;
+use clicktrail_project::{Node, Project};
 
 use super::single::Output;
 use super::{Built, Run};
@@ -23,7 +23,7 @@ use crate::warehouse::BuildNote;
 const INFERRED_ROWS: usize = 10_000;
 
 pub(crate) fn load(run: &Run<'_>, node: &Node) -> Result<Built> {
-    let (schema, batches) = read(run, node)?;
+    let (schema, batches) = read(run.catalog.project, node)?;
     let before = run.catalog.warehouse.snapshot(&node.alias)?;
     let content = fingerprint::rows(&batches);
     if let Some(before) = &before
@@ -43,8 +43,8 @@ pub(crate) fn load(run: &Run<'_>, node: &Node) -> Result<Built> {
 }
 
 /// The rows of a seed, in the types it is stored in.
-pub(crate) fn read(run: &Run<'_>, node: &Node) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-    let path = run.catalog.project.dir.join(&node.original_file_path);
+pub(crate) fn read(project: &Project, node: &Node) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let path = project.dir.join(&node.original_file_path);
     let mut file = File::open(&path).map_err(PipelineError::io("read", &path))?;
     let delimiter = node.config.delimiter.bytes().next().unwrap_or(b',');
     let bad = |error: arrow::error::ArrowError| {

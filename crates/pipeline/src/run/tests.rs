@@ -28,7 +28,7 @@ pub(crate) fn run(run: &Run<'_>, node: &Node) -> NodeResult {
     match evaluate(run, node, &mut result) {
         Ok(failures) => {
             result.failures = Some(failures);
-            result.status = status(run, node, failures);
+            result.status = status(run.request.warn_error, node, failures);
             if result.status == Status::Pass {
                 result.failures_table = None;
             }
@@ -100,13 +100,14 @@ fn keep(run: &Run<'_>, node: &Node, session: &Session, rows: &str) -> Result<()>
     Ok(())
 }
 
-fn status(run: &Run<'_>, node: &Node, failures: u64) -> Status {
+/// How a test with so many failing rows ends.
+pub(crate) fn status(warn_error: bool, node: &Node, failures: u64) -> Status {
     let config = &node.config;
     let is_error = config.severity == Severity::Error && holds(&config.error_if, failures);
     if is_error {
         Status::Fail
     } else if holds(&config.warn_if, failures) {
-        if run.request.warn_error { Status::Fail } else { Status::Warn }
+        if warn_error { Status::Fail } else { Status::Warn }
     } else {
         Status::Pass
     }

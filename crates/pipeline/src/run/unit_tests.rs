@@ -23,7 +23,13 @@ pub(crate) fn run(run: &Run<'_>, test: &UnitTest) -> NodeResult {
     let mut result = blank(&test.unique_id, "");
     result.name.clone_from(&test.name);
     result.resource_type = "unit_test".into();
-    match evaluate(run, test) {
+    settle(&mut result, test, evaluate(run, test));
+    result
+}
+
+/// Writes what came out into the result.
+pub(crate) fn settle(result: &mut NodeResult, test: &UnitTest, outcome: Result<Vec<String>>) {
+    match outcome {
         Ok(differences) if differences.is_empty() => {
             result.failures = Some(0);
             result.status = Status::Pass;
@@ -43,7 +49,6 @@ pub(crate) fn run(run: &Run<'_>, test: &UnitTest) -> NodeResult {
             result.problem = Some(problem);
         }
     }
-    result
 }
 
 fn told(test: &UnitTest, differences: &[String]) -> Problem {
@@ -88,7 +93,8 @@ fn evaluate(run: &Run<'_>, test: &UnitTest) -> Result<Vec<String>> {
     }
     let compiled = run.catalog.compile_with(node, &BTreeMap::new(), &test.overrides)?;
     let (schema, batches) = session.query(&compiled.sql)?;
-    compare(&session, test, &schema, &batches)
+    let of_sql = |rows: &Rows| rows_as(&session, rows, &schema);
+    compare(&of_sql, test, &schema, &batches)
 }
 
 /// Name and columns of everything a model reads, found by planning what is above it.
@@ -122,7 +128,7 @@ fn schemas_above(
         }
         let Some(node) = run.catalog.node(parent) else { continue };
         let schema = if node.resource_type == ResourceType::Seed {
-            seeds::read(run, node)?.0
+            seeds::read(run.catalog.project, node)?.0
         } else {
             schemas_above(run, session, parent, found)?;
             session.plan(&run.catalog.compile(node)?.sql)?.schema()
@@ -152,7 +158,7 @@ fn rows_as(session: &Session, rows: &Rows, schema: &SchemaRef) -> Result<RecordB
     records_as(&records(rows)?, schema)
 }
 
-fn records(rows: &Rows) -> Result<Vec<Map<String, Value>>> {
+pub(crate) fn records(rows: &Rows) -> Result<Vec<Map<String, Value>>> {
     match rows.records()? {
         Some(records) => Ok(records),
         None => Err(PipelineError::Setting {
@@ -238,14 +244,14 @@ fn nested(name: &str, values: &[&Value], data_type: &DataType) -> Result<ArrayRe
 }
 
 /// Rows that are expected and missing (`-`) or there and not expected (`+`), in any order.
-fn compare(
-    session: &Session,
+pub(crate) fn compare(
+    of_sql: &dyn Fn(&Rows) -> Result<RecordBatch>,
     test: &UnitTest,
     schema: &SchemaRef,
     batches: &[RecordBatch],
 ) -> Result<Vec<String>> {
     let expected = match &test.expect {
-        rows @ Rows::Sql(_) => rows_as(session, rows, schema)?,
+        rows @ Rows::Sql(_) => of_sql(rows)?,
         rows => {
             let records = records(rows)?;
             let names: BTreeSet<&String> = records.iter().flat_map(Map::keys).collect();

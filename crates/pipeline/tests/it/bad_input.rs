@@ -15,7 +15,7 @@ use clicktrail_ingest::generate::{GenerateSettings, generate};
 use clicktrail_pipeline::{Kind, PipelineError, Problem, RunRequest, RunSummary, Status, Verb};
 
 use super::sample::write_parquet;
-use super::support::{Notes, Shop, good};
+use super::support::{Answers, Notes, Shop, good};
 
 /// Where [`killed_runs_leave_whole_tables`] tells its child which project to build.
 const CHILD: &str = "CLICKTRAIL_TEST_BUILD_DIR";

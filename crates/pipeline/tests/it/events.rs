@@ -7,7 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type};
 use clicktrail_attribution::reference::{Event, Evidence, SourceFields, Text};
 
-use super::support::Shop;
+use super::support::Answers;
 
 /// A text column of whatever Arrow type.
 pub(crate) struct Texts(ArrayRef);
@@ -79,7 +79,7 @@ const NUMBERS: [&str; 7] = [
 ];
 
 /// Rows of `stg_events`.
-pub(crate) fn events(shop: &Shop) -> Vec<Event> {
+pub(crate) fn events(shop: &dyn Answers) -> Vec<Event> {
     let sql = format!(
         "select {}, {}, revenue, event_date, is_session_engaged from stg_events",
         TEXTS.join(", "),

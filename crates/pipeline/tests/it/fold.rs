@@ -7,6 +7,7 @@ use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone as _};
 use chrono_tz::Tz;
+use clicktrail_attribution::models::Rules;
 use clicktrail_attribution::reference::{
     self, Attribution, KeyEvent, OrderDedupeScope, PersonClick, Position, SourceFields, Text,
     TouchGrain,
@@ -15,7 +16,7 @@ use clicktrail_ingest::generate::{GenerateSettings, generate};
 use serde_json::json;
 
 use super::events::{Texts, events};
-use super::support::{NULL, Shop, good, same, sample_dir};
+use super::support::{Answers, NULL, Shop, good, same, sample_dir};
 
 /// The vars that a comparison turns.
 #[derive(Clone)]
@@ -41,7 +42,7 @@ impl Default for Variant {
 }
 
 impl Variant {
-    fn apply(&self, shop: Shop) -> Shop {
+    pub(crate) fn apply(&self, shop: Shop) -> Shop {
         let grain = match self.touch_grain {
             TouchGrain::Click => "click",
             TouchGrain::Session => "session",
@@ -148,12 +149,13 @@ pub(crate) fn generate_into(folder: &Path, seed: u64, timezone: Tz) {
 
 /// Compares every table that the fold knows.
 #[track_caller]
-pub(crate) fn check(shop: &Shop, variant: Variant) {
+pub(crate) fn check(shop: &dyn Answers, variant: Variant) {
     check_with(shop, variant, HashMap::new());
 }
 
+/// The same, with channels of sources that no table shows.
 #[track_caller]
-fn check_with(shop: &Shop, variant: Variant, mut channels: Channels) {
+pub(crate) fn check_with(shop: &dyn Answers, variant: Variant, mut channels: Channels) {
     let events = events(shop);
     channels.extend(self::channels(shop));
     let classify = |source: &str, medium: &str, campaign: &str| -> Text {
@@ -178,6 +180,7 @@ fn check_with(shop: &Shop, variant: Variant, mut channels: Channels) {
         key_events: variant.key_events.iter().map(key_event).collect(),
         touch_grain: variant.touch_grain,
         order_dedupe_scope: variant.dedupe_scope,
+        rules: Rules::default(),
         excluded_channels: variant.excluded_channels.iter().map(|name| Text::from(*name)).collect(),
         first_loaded_at,
         local_date: &local_date,
@@ -192,7 +195,7 @@ fn check_with(shop: &Shop, variant: Variant, mut channels: Channels) {
 /// Channel of each displayed triple, as the models say: the fold holds no channel rules.
 type Channels = HashMap<[String; 3], String>;
 
-fn channels(shop: &Shop) -> Channels {
+fn channels(shop: &dyn Answers) -> Channels {
     let sql = "select source, medium, campaign, channel from int_traffic_sources \
         union select source, medium, campaign, channel from fct_credits \
         where touch_id is null and channel <> '(no touch)'";
@@ -207,7 +210,7 @@ fn channels(shop: &Shop) -> Channels {
     channels
 }
 
-fn compare_inputs(shop: &Shop, answer: &Attribution) {
+fn compare_inputs(shop: &dyn Answers, answer: &Attribution) {
     assert_eq!(shop.value("select count(*) from int_events"), answer.events.to_string());
     let copies =
         answer.copies.iter().map(|(key, copies)| format!("{key}|{copies}")).collect::<Vec<_>>();
@@ -296,7 +299,7 @@ fn compare_inputs(shop: &Shop, answer: &Attribution) {
     same("int_conversions", &shop.rows(sql), &sorted(conversions));
 }
 
-fn compare_credits(shop: &Shop, answer: &Attribution) {
+fn compare_credits(shop: &dyn Answers, answer: &Attribution) {
     let journeys = answer.journeys.iter().map(|s| {
         line(&[
             s.conversion_id.to_string(),
@@ -305,9 +308,11 @@ fn compare_credits(shop: &Shop, answer: &Attribution) {
             s.position.to_string(),
             s.touches.to_string(),
             s.seconds_before.to_string(),
+            s.is_before_milestone.to_string(),
         ])
     });
-    let sql = "select conversion_id, touch_id, person_key, position, touches, seconds_before from int_journeys";
+    let sql = "select conversion_id, touch_id, person_key, position, touches, seconds_before, \
+        is_before_milestone from int_journeys";
     same("int_journeys", &shop.rows(sql), &sorted(journeys));
 
     let credits = answer.credits.iter().map(|c| {
@@ -315,6 +320,7 @@ fn compare_credits(shop: &Shop, answer: &Attribution) {
             c.conversion_id.to_string(),
             or_null(c.touch_id.as_deref()),
             c.attribution_model.name().to_owned(),
+            or_null(c.position),
             c.credit_micros.to_string(),
             or_null(c.revenue_micros.map(|m| money(m.into()))),
             or_null(c.currency.as_deref()),
@@ -327,7 +333,7 @@ fn compare_credits(shop: &Shop, answer: &Attribution) {
             c.lookback_complete.to_string(),
         ])
     });
-    let sql = "select conversion_id, touch_id, attribution_model, credit_micros, revenue, currency, \
+    let sql = "select conversion_id, touch_id, attribution_model, position, credit_micros, revenue, currency, \
         cast(conversion_date as int), event_name, source, medium, campaign, channel, lookback_complete \
         from fct_credits";
     same("fct_credits", &shop.rows(sql), &sorted(credits));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clicktrail_pipeline::{RunRequest, RunSummary, Silent, Status, Verb};
 use clicktrail_project::SelectArgs;
 
-use super::support::{Shop, good, result, statuses, words};
+use super::support::{Answers, Shop, good, result, statuses, words};
 
 const PROJECT: &str = "name: small\nversion: '1.0'\nconfig-version: 2\nprofile: small\n\
     model-paths: [models]\nseed-paths: [seeds]\ntest-paths: [tests]\nmacro-paths: [macros]\n";

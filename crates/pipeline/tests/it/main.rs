@@ -8,6 +8,7 @@ mod fold;
 mod incremental;
 mod live;
 mod live_property;
+mod own_model;
 mod sample;
 mod staging;
 mod support;

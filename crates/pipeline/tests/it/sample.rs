@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
+use clicktrail_attribution::models::AttributionModel;
 use clicktrail_pipeline::{RunRequest, Verb};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::support::{Shop, good, sample_dir};
+use super::support::{Answers, Shop, good, sample_dir};
 
 /// The daily Parquet files.
 fn days(dir: &Path) -> Vec<PathBuf> {
@@ -89,9 +90,9 @@ fn credits_conserve(shop: &Shop) {
     let counted = shop
         .value("select count(*), sum(coalesce(revenue, 0)) from int_conversions where is_counted");
     let (conversions, revenue) = counted.split_once('|').unwrap();
-    let expected: Vec<String> = ["first_click", "first_touch", "last_click", "last_touch"]
+    let expected: Vec<String> = AttributionModel::ALL
         .iter()
-        .map(|model| format!("{model}|{conversions}000000|{revenue}"))
+        .map(|model| format!("{}|{conversions}000000|{revenue}", model.name()))
         .collect();
     for table in ["fct_credits", "mart_attribution_daily"] {
         let sql = format!(

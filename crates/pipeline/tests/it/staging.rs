@@ -18,7 +18,7 @@ use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use super::fold::money;
-use super::support::{NULL, Shop, same, sample_dir};
+use super::support::{Answers, NULL, Shop, same, sample_dir};
 
 const SQL: &str = "select event_key, ga_session_id, evidence_class, source, medium, campaign, click_id, \
     term, content, referrer_dropped, transaction_id, revenue, currency from stg_events";

@@ -22,7 +22,8 @@ pub(crate) const NULL: &str = "∅";
 
 /// Folder of the real export rows; `None`, said aloud, where it is absent.
 pub(crate) fn sample_dir() -> Option<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/ga4_sample");
+    let dir = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap())
+        .join("../../../shared/data/ga4_sample");
     if dir.is_dir() {
         return Some(dir);
     }
@@ -40,7 +41,7 @@ impl Shop {
     /// A copy of the demo project, without data.
     pub(crate) fn demo() -> Self {
         let shop = Self::empty();
-        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo");
+        let demo = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../demo");
         copy(&demo, shop.folder.path());
         shop.with("ga4_export", "data/events_*")
     }
@@ -114,30 +115,6 @@ impl Shop {
         good(self.execute(&RunRequest::new(Verb::Run)).unwrap())
     }
 
-    /// Rows of a query, each as text, sorted.
-    #[track_caller]
-    pub(crate) fn rows(&self, sql: &str) -> Vec<String> {
-        let mut rows: Vec<String> = self.batches(sql).iter().flat_map(shown).collect();
-        rows.sort_unstable();
-        rows
-    }
-
-    /// The one value of a query.
-    #[track_caller]
-    pub(crate) fn value(&self, sql: &str) -> String {
-        let rows = self.rows(sql);
-        assert_eq!(rows.len(), 1, "{sql}");
-        rows[0].clone()
-    }
-
-    #[track_caller]
-    pub(crate) fn batches(&self, sql: &str) -> Vec<RecordBatch> {
-        match self.open().unwrap().query(sql) {
-            Ok(result) => result.batches,
-            Err(error) => panic!("{}\n{sql}", error.problem().message),
-        }
-    }
-
     /// Names of all tables that models and seeds keep, which are there.
     pub(crate) fn tables(&self) -> Vec<String> {
         let workspace = self.open().unwrap();
@@ -168,6 +145,40 @@ impl Shop {
             self.batches(&sql).iter().for_each(|batch| total.add(batch));
         }
         format!("{} rows, {:032x}", total.rows, total.sum)
+    }
+}
+
+/// Something that answers queries.
+pub(crate) trait Answers {
+    /// Rows of a query.
+    #[track_caller]
+    fn batches(&self, sql: &str) -> Vec<RecordBatch>;
+
+    /// The same, each as text, sorted.
+    #[track_caller]
+    fn rows(&self, sql: &str) -> Vec<String> {
+        let mut rows: Vec<String> = self.batches(sql).iter().flat_map(shown).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// The one value of a query.
+    #[track_caller]
+    fn value(&self, sql: &str) -> String {
+        let rows = self.rows(sql);
+        assert_eq!(rows.len(), 1, "{sql}");
+        rows[0].clone()
+    }
+}
+
+/// The tables that builds made.
+impl Answers for Shop {
+    #[track_caller]
+    fn batches(&self, sql: &str) -> Vec<RecordBatch> {
+        match self.open().unwrap().query(sql) {
+            Ok(result) => result.batches,
+            Err(error) => panic!("{}\n{sql}", error.problem().message),
+        }
     }
 }
 

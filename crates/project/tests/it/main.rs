@@ -13,7 +13,7 @@ use clicktrail_project::{
 
 /// A folder of fixtures.
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("tests/fixtures").join(name)
 }
 
 /// Loads a fixture with a target of the shared profile, or of its own one.

@@ -9,7 +9,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::credit::MICROS;
-use crate::single_touch::AttributionModel;
+use crate::models::{AttributionModel, Rules};
 
 fn some_fields() -> impl Strategy<Value = SourceFields> {
     const TRIPLES: &[&str] =
@@ -73,11 +73,20 @@ fn some_settings() -> impl Strategy<Value = Settings<'static>> {
     let grain = select(&[TouchGrain::Click, TouchGrain::Session][..]);
     let scope = select(&[OrderDedupeScope::Device, OrderDedupeScope::Property][..]);
     let excluded = vec(select(&["Email", DIRECT, "Paid Search"][..]).prop_map(text), 0..2);
-    (grain, scope, excluded, 0_u32..100).prop_map(|(grain, scope, excluded, days)| {
+    let weights = (prop::array::uniform3(0_u64..100), prop::array::uniform4(0_u64..100));
+    let half_life = 1_i64..100 * 86_400;
+    let row = (grain, scope, excluded, 0_u32..100, weights, half_life);
+    row.prop_map(|(grain, scope, excluded, days, weights, half_life_seconds)| {
         let mut settings = settings();
         settings.touch_grain = grain;
         settings.order_dedupe_scope = scope;
         settings.excluded_channels = excluded;
+        settings.rules = Rules {
+            half_life_seconds,
+            position_weights: weights.0,
+            w_weights: weights.1,
+            ..Rules::default()
+        };
         settings.key_events[0].lookback_days = days;
         settings
     })

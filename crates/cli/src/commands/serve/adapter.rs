@@ -7,17 +7,18 @@ use anyhow::Error;
 use clicktrail_eventlog::{Appender, LogError};
 use clicktrail_pipeline::{Clock, Inlet, Live, PipelineError, QueryResult};
 use clicktrail_server::{
-    Ask, Column, LiveStatus, QueryAnswer, QueryFailure, QueryFailureKind, QueryRequest, ServerError,
+    Ask, Column, LiveStatus, QueryAnswer, QueryFailure, QueryFailureKind, QueryRequest,
 };
 use serde_json::Value;
 
-use crate::failure::Usage;
 use crate::output::{RowFormat, write_rows};
 
 /// Why the server ends.
-pub(super) enum Ends {
-    /// By a signal.
+pub(in crate::commands) enum Ends {
+    /// By a signal or a key.
     Asked,
+    /// To start anew with the project as it is now.
+    Rebuild,
     /// The log can't be written any more.
     Fatal(LogError),
 }
@@ -32,16 +33,6 @@ impl clicktrail_server::Clock for ServerClock {
 
     fn seconds(&self) -> f64 {
         self.0.seconds()
-    }
-}
-
-/// A server's error as one of the command line.
-pub(super) fn told(error: ServerError) -> Error {
-    let hint = error.hint();
-    let message = format!("[{}] {error}", error.code());
-    match hint {
-        Some(hint) => Usage::new(message).hint(hint).into(),
-        None => Usage::new(message).into(),
     }
 }
 
@@ -85,6 +76,7 @@ impl clicktrail_server::Live for Followed {
             events: status.events - status.duplicates - status.superseded,
             duplicates: status.duplicates,
             late: status.late,
+            waiting_persons: status.waiting_persons,
             live_batch_mismatch: status.mismatches,
             tables: status.rows,
         }
@@ -106,16 +98,26 @@ impl clicktrail_server::Live for Followed {
             Ask::Table(name) => format!("select * from {name}"),
         };
         let rows = self.live.query(&sql).map_err(|error| failure(&error, &request.ask))?;
-        answer(rows.seq, rows.result, request.limit).map_err(|error| QueryFailure {
-            code: "E3999".into(),
-            message: format!("{error:#}"),
-            hint: None,
-            kind: QueryFailureKind::Internal,
-        })
+        answered(rows.seq, rows.result, request.limit)
     }
 }
 
-fn failure(error: &PipelineError, ask: &Ask) -> QueryFailure {
+/// Rows as an answer.
+pub(super) fn answered(
+    seq: u64,
+    result: QueryResult,
+    limit: usize,
+) -> Result<QueryAnswer, QueryFailure> {
+    answer(seq, result, limit).map_err(|error| QueryFailure {
+        code: "E3999".into(),
+        message: format!("{error:#}"),
+        hint: None,
+        kind: QueryFailureKind::Internal,
+    })
+}
+
+/// A failed query as its asker is told.
+pub(super) fn failure(error: &PipelineError, ask: &Ask) -> QueryFailure {
     use clicktrail_pipeline::Kind;
     let kind = match (error.kind(), ask) {
         (Kind::Unavailable, _) => QueryFailureKind::Unavailable,

@@ -1,13 +1,13 @@
 //! Events to send: generated ones moved to now, or the lines of files; and what a network does to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clicktrail_ingest::Format;
-use clicktrail_ingest::generate::{GenerateSettings, generate};
+use clicktrail_ingest::generate::{GenerateSettings, Random, generate};
 use serde_json::Value;
 
 const HOUR_MICROS: i64 = 3_600_000_000;
@@ -40,7 +40,12 @@ pub(super) fn demo(count: u64, seed: u64, now_micros: i64) -> Result<Vec<Vec<u8>
     let _ = fs::remove_dir_all(&folder);
     let rows: Vec<Value> = read?;
     let mut visitors: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    // The generator writes some rows twice, as exports do; a stream's copies are `--duplicates`' matter alone.
+    let mut written = HashSet::new();
     for row in rows {
+        if !written.insert(serde_json::to_string(&row)?) {
+            continue;
+        }
         let visitor = row["user_pseudo_id"].as_str().unwrap_or_default().to_owned();
         visitors.entry(visitor).or_default().push(row);
     }
@@ -92,12 +97,13 @@ pub(super) fn from_files(files: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
 impl Knobs {
     /// Disturbs the events; equal seeds disturb equally.
     pub(super) fn apply(&self, lines: &mut Vec<Vec<u8>>, seed: u64) -> Result<()> {
-        let mut dice = Dice(seed);
+        let mut dice = Random::new(seed, [0, 0]);
         if self.late > 0.0 {
             for line in lines.iter_mut() {
-                if dice.share() < self.late {
+                if share(&mut dice) < self.late {
                     let mut row: Value = serde_json::from_slice(line)?;
-                    let back = dice.share() * f64::from(self.late_by_hours) * HOUR_MICROS as f64;
+                    let back =
+                        share(&mut dice) * f64::from(self.late_by_hours) * HOUR_MICROS as f64;
                     shift(&mut row, -(back as i64));
                     *line = serde_json::to_vec(&row)?;
                 }
@@ -105,15 +111,15 @@ impl Knobs {
         }
         if self.duplicates > 0.0 {
             let copies: Vec<Vec<u8>> =
-                lines.iter().filter(|_| dice.share() < self.duplicates).cloned().collect();
+                lines.iter().filter(|_| share(&mut dice) < self.duplicates).cloned().collect();
             for copy in copies {
-                let place = (dice.share() * (lines.len() + 1) as f64) as usize;
+                let place = (share(&mut dice) * (lines.len() + 1) as f64) as usize;
                 lines.insert(place.min(lines.len()), copy);
             }
         }
         for window in lines.chunks_mut(self.reorder.max(1)) {
             for index in (1..window.len()).rev() {
-                window.swap(index, (dice.share() * (index + 1) as f64) as usize);
+                window.swap(index, (share(&mut dice) * (index + 1) as f64) as usize);
             }
         }
         Ok(())
@@ -127,7 +133,7 @@ fn time(row: &Value) -> i64 {
         .unwrap_or(0)
 }
 
-/// Moves an event in time, with the session ids that are seconds since 1970.
+/// Moves the times of an event; the ids of its session and its order stay.
 fn shift(row: &mut Value, micros: i64) {
     for field in ["event_timestamp", "user_first_touch_timestamp"] {
         let old = row[field].as_i64().or_else(|| row[field].as_str()?.parse().ok());
@@ -137,25 +143,42 @@ fn shift(row: &mut Value, micros: i64) {
     }
 }
 
+/// The events of one day's visitors, buyers and others, in the order of their times.
+pub(in crate::commands) fn day_of_visitors(seed: u64, now_micros: i64) -> Result<Vec<Value>> {
+    let folder = std::env::temp_dir().join(format!("clicktrail-day-{}", std::process::id()));
+    let day = chrono::DateTime::from_timestamp_micros(now_micros).unwrap_or_default().date_naive();
+    let settings = GenerateSettings {
+        seed,
+        days: 1,
+        events: 4_000,
+        format: Format::Ndjson { gzip: false },
+        ..GenerateSettings::starting(day)
+    };
+    let read = generated(&settings, &folder);
+    let _ = fs::remove_dir_all(&folder);
+    let mut rows = read?;
+    rows.sort_by_key(time);
+    Ok(rows)
+}
+
+/// An event as if it happened at that time.
+pub(in crate::commands) fn as_of(mut row: Value, micros: i64) -> Result<Vec<u8>> {
+    let then = time(&row);
+    shift(&mut row, micros - then);
+    Ok(serde_json::to_vec(&row)?)
+}
+
 /// A number that identifies bytes.
-pub(super) fn hash(bytes: &[u8]) -> u64 {
+pub(in crate::commands) fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Steele's SplitMix64: equal seeds, equal throws, on every platform.
-struct Dice(u64);
-
-impl Dice {
-    /// From 0 up to, without, 1.
-    fn share(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
+/// From 0 up to, without, 1.
+fn share(dice: &mut Random) -> f64 {
+    const STEPS: u64 = 1 << 53;
+    dice.below(STEPS) as f64 / STEPS as f64
 }
 
 #[cfg(test)]
@@ -171,6 +194,14 @@ mod tests {
         assert_eq!(rows.len(), 30);
         assert_eq!(rows.iter().map(time).max(), Some(now));
         assert!(rows.iter().any(|row| row["event_name"] == "purchase"));
+    }
+
+    #[test]
+    fn demo_events_are_all_different() {
+        let lines = demo(4_000, 7, 1_795_449_600_000_000).unwrap();
+        let different: HashSet<&Vec<u8>> = lines.iter().collect();
+        assert_eq!(different.len(), lines.len());
+        assert!(lines.len() > 3_000, "{} events", lines.len());
     }
 
     #[test]

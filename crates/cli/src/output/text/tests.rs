@@ -17,6 +17,7 @@ fn node(kind: &str, name: &str, status: Status) -> NodeResult {
         message: String::new(),
         problem: None,
         failures_table: None,
+        cost: None,
     }
 }
 

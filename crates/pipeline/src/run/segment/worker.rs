@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use clicktrail_engine::datafusion::{Plan, Session, Slot};
+use clicktrail_engine::datafusion::{Plan, Prepared, Session, Slot};
 use clicktrail_engine::delta::{
     DataFile, Removal, Snapshot, TableWriter, WriterSettings, stored_schema,
 };
@@ -16,7 +16,7 @@ use super::layout::{Layout, Member, views};
 use super::scope::{Scope, ScopeKind, Unit, dashed, literal};
 use crate::catalog::quoted;
 use crate::error::{PipelineError, Result};
-use crate::feeds::{DAY, ExportFeed, STREAM};
+use crate::feeds::{DAY, ExportFeed, STREAM_NAME};
 use crate::run::Run;
 use crate::warehouse::BuildNote;
 
@@ -155,7 +155,7 @@ fn written(
         _ => (Removal::Everything, None, String::new()),
     };
     // A stream begins with no event at all; tables that had rows do not lose all of them unasked.
-    let begins = layout.feeds.contains_key(&format!("{}.{}", STREAM.0, STREAM.1))
+    let begins = layout.feeds.contains_key(STREAM_NAME)
         && base.as_ref().is_none_or(|base| base.files.is_empty());
     if added.is_empty()
         && !layout.feeds.is_empty()
@@ -268,12 +268,20 @@ fn writer(shared: &Shared<'_, '_>, member: &Member<'_>) -> Result<TableWriter> {
     Ok(TableWriter::new(&table, base, stored_schema(&member.schema)?, settings, sequence)?)
 }
 
+/// How a member's SQL is run on each unit.
+enum Ready {
+    /// Planned for the unit's rows: their number helps to choose the smaller side of a join.
+    Again(Plan),
+    /// Planned once: a unit of export files is a day, and there may be hundreds with few rows each.
+    Once(Prepared),
+}
+
 /// A thread's own session with everything the members read in it.
 struct Worker {
     session: Session,
     slots: BTreeMap<String, Slot>,
     feeds: BTreeMap<String, Arc<ExportFeed>>,
-    plans: Vec<Plan>,
+    plans: Vec<Ready>,
     writers: Vec<Option<TableWriter>>,
 }
 
@@ -285,18 +293,20 @@ impl Worker {
         let mut feeds = BTreeMap::new();
         for (name, leaves) in &layout.feeds {
             let feed = run.catalog.feeds.empty();
-            session.add_feed(name, Arc::clone(&feed) as _, Some(leaves.clone()))?;
+            session.add_live_feed(name, Arc::clone(&feed) as _, Some(leaves.clone()))?;
             feeds.insert(name.clone(), feed);
         }
         for input in &layout.shared {
             session.add_table(&input.name, &input.snapshot)?;
         }
+        let is_planned_once = !layout.feeds.is_empty();
+        let slot = |name: &str, schema: &SchemaRef| match is_planned_once {
+            true => session.add_live_slot(name, Arc::clone(schema)),
+            false => session.add_slot(name, Arc::clone(schema)),
+        };
         for input in &layout.keyed {
             session.add_table(&stored(&input.name), &input.snapshot)?;
-            slots.insert(
-                input.name.clone(),
-                session.add_slot(&input.name, Arc::clone(&input.snapshot.schema))?,
-            );
+            slots.insert(input.name.clone(), slot(&input.name, &input.snapshot.schema)?);
         }
         slots.insert(KEYS.to_owned(), session.add_slot(KEYS, keys_schema())?);
         let nodes: Vec<_> = layout.members.iter().map(|member| member.node).collect();
@@ -312,11 +322,12 @@ impl Worker {
                 let columns: Vec<String> = cluster.iter().map(|column| quoted(column)).collect();
                 format!("select * from (\n{}\n) order by {}", member.sql, columns.join(", "))
             };
-            plans.push(plan_member(&session, layout, &feeds, &sql)?);
-            slots.insert(
-                member.name.clone(),
-                session.add_slot(&member.name, Arc::clone(&member.schema))?,
-            );
+            let plan = plan_member(&session, layout, &feeds, &sql)?;
+            plans.push(match is_planned_once {
+                true => Ready::Once(session.prepare(&plan)?),
+                false => Ready::Again(plan),
+            });
+            slots.insert(member.name.clone(), slot(&member.name, &member.schema)?);
             writers.push(if member.passing { None } else { Some(writer(shared, member)?) });
         }
         Ok(Self { session, slots, feeds, plans, writers })
@@ -418,7 +429,7 @@ impl Worker {
     fn member(&mut self, index: usize, member: &Member<'_>) -> Result<()> {
         let mut kept = Vec::new();
         let writer = &mut self.writers[index];
-        self.session.run(&self.plans[index], &mut |batch| {
+        let mut sink = |batch: RecordBatch| {
             if let Some(writer) = writer {
                 writer.write(&batch)?;
             }
@@ -426,7 +437,11 @@ impl Worker {
                 kept.push(compact(&batch));
             }
             Ok(())
-        })?;
+        };
+        match &self.plans[index] {
+            Ready::Again(plan) => self.session.run(plan, &mut sink)?,
+            Ready::Once(prepared) => self.session.stream_prepared(prepared, &mut sink)?,
+        }
         if member.is_read {
             self.slots[&member.name].set(kept);
         }
@@ -447,7 +462,7 @@ fn plan_member(
         Err(error) if layout.feeds.is_empty() => Err(error.into()),
         Err(_) => {
             for (name, feed) in feeds {
-                session.add_feed(name, Arc::clone(feed) as _, None)?;
+                session.add_live_feed(name, Arc::clone(feed) as _, None)?;
             }
             Ok(session.plan(sql)?)
         }

@@ -1,0 +1,74 @@
+//! Rows into tables: load jobs, streamed rows.
+
+use serde_json::{Value, json};
+
+use super::client::{Client, good};
+use super::fault::reason_of;
+use super::job::{Done, Load, LoadFormat, clean_id, envelope, load_configuration, number};
+use super::tables::TableId;
+use super::transport::Call;
+use crate::error::Result;
+
+impl Client {
+    /// Loads bytes into a table by one job: all of its rows become visible at once, or none. The same id never
+    /// loads twice.
+    ///
+    /// # Errors
+    /// Rows that don't fit the columns, missing rights.
+    pub fn load(&self, load: &Load, bytes: &[u8]) -> Result<Done> {
+        let id = format!("{}_{}", self.settings.job_prefix, clean_id(&load.id));
+        let configuration = load_configuration(load, &self.labels(&[]));
+        let location = self.settings.location.as_deref();
+        let body = envelope(self.billed(), location, &id, configuration);
+        let media = match load.format {
+            LoadFormat::Ndjson => "application/json",
+            LoadFormat::Parquet => "application/octet-stream",
+        };
+        // A line of the body that begins with the boundary would end it: an id that no row holds.
+        let boundary = format!("clicktrail-{id}");
+        let mut parts = format!(
+            "--{boundary}\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n{body}\r\n\
+             --{boundary}\r\ncontent-type: {media}\r\n\r\n"
+        )
+        .into_bytes();
+        parts.extend_from_slice(bytes);
+        parts.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        let path =
+            format!("/upload{}/jobs?uploadType=multipart", Self::project_path(self.billed()));
+        let url = format!("{}{path}", self.base);
+        let mut headers = vec![("content-type", format!("multipart/related; boundary={boundary}"))];
+        if let Some(token) = self.tokens.token(&self.transport, (self.settings.now)())? {
+            headers.push(("authorization", format!("Bearer {token}")));
+        }
+        let call = Call { method: "POST", url: &url, headers, body: parts, repeatable: true };
+        let started = self.transport.send(&call)?;
+        let (job, attached) = self.started(started, &id)?;
+        let job = self.finished(job, &id)?;
+        Ok(Done { attached, ..Done::of(&job) })
+    }
+
+    /// Adds rows to a table by `tabledata.insertAll`: visible within seconds, at least once. `ids` let BigQuery drop
+    /// most repetitions of about a minute. Gives the rows that were refused, with the reason.
+    ///
+    /// # Errors
+    /// The request as a whole.
+    pub fn insert_all(
+        &self,
+        table: &TableId,
+        rows: &[Value],
+        ids: &[String],
+    ) -> Result<Vec<(usize, String)>> {
+        let path = format!("{}/insertAll", Self::table_path(table));
+        let rows: Vec<Value> =
+            rows.iter().zip(ids).map(|(row, id)| json!({ "insertId": id, "json": row })).collect();
+        let body = json!({ "kind": "bigquery#tableDataInsertAllRequest", "rows": rows });
+        let answer = good(self.json("POST", &path, Some(&body), true)?)?;
+        let refused = answer["insertErrors"].as_array().into_iter().flatten();
+        Ok(refused
+            .map(|error| {
+                let index = number(&error["index"]).unwrap_or(0);
+                (usize::try_from(index).unwrap_or(0), reason_of(&error["errors"][0]).1)
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,221 @@
+//! The pages' JSON: one answer for each question and state of the tables, kept and shared.
+
+use std::sync::{Arc, PoisonError};
+
+use axum::extract::{Path, Request, State};
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use hyper::HeaderMap;
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderValue};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::Shared;
+use super::pages::matches;
+use crate::app::App;
+use crate::dashboard::{PageAnswer, PageAsk, PageFailure};
+use crate::problem::{Fault, Problem};
+use crate::query;
+use crate::web::hex;
+
+/// The API's own description.
+pub(crate) const OPENAPI: &str = include_str!("../openapi.json");
+
+/// A page's answer with the tag of its question and state.
+#[derive(Debug, Clone)]
+pub(crate) struct Answered {
+    pub(crate) body: Arc<str>,
+    pub(crate) etag: Option<String>,
+}
+
+/// The pages that have no id.
+pub(crate) async fn page(State(app): Shared, request: Request) -> Result<Response, Problem> {
+    let name = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    respond(&app, request.uri(), request.headers(), &name, None, false).await
+}
+
+/// Why one conversion was credited as it was.
+pub(crate) async fn explain(
+    State(app): Shared,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    respond(&app, request.uri(), request.headers(), "explain", Some(id), false).await
+}
+
+/// One event.
+pub(crate) async fn event(
+    State(app): Shared,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    respond(&app, request.uri(), request.headers(), "event", Some(id), false).await
+}
+
+/// One node of the graph.
+pub(crate) async fn node(
+    State(app): Shared,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    respond(&app, request.uri(), request.headers(), "node", Some(name), false).await
+}
+
+/// Values of a dimension.
+pub(crate) async fn filter(
+    State(app): Shared,
+    Path(dim): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    respond(&app, request.uri(), request.headers(), "filter", Some(dim), false).await
+}
+
+/// A page's table as CSV.
+pub(crate) async fn export(
+    State(app): Shared,
+    Path(file): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let known = ["overview", "models", "paths", "conversions"];
+    let Some(page) = file.strip_suffix(".csv").filter(|page| known.contains(page)) else {
+        return Err(Problem::new(Fault::NotFound, "there is no such report")
+            .hint("overview.csv, models.csv, paths.csv or conversions.csv"));
+    };
+    respond(&app, request.uri(), request.headers(), page, None, true).await
+}
+
+/// What the API can be asked.
+pub(crate) async fn openapi(State(app): Shared, headers: HeaderMap) -> Result<Response, Problem> {
+    app.rules.reader(&headers)?;
+    Ok(([(CONTENT_TYPE, "application/json")], OPENAPI).into_response())
+}
+
+async fn respond(
+    app: &Arc<App>,
+    uri: &Uri,
+    headers: &HeaderMap,
+    page: &str,
+    id: Option<String>,
+    csv: bool,
+) -> Result<Response, Problem> {
+    app.rules.reader(headers)?;
+    let ask = PageAsk { page: page.to_owned(), id, query: decoded(uri.query()), csv };
+    if let Some(dashboard) = &app.dashboard
+        && let Some(snapshot) = dashboard.snapshot()
+        && !["health", "lineage", "node"].contains(&page)
+        && matches(headers, &tag(&key(&ask, &snapshot)))
+    {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag(&key(&ask, &snapshot)))]).into_response());
+    }
+    let answered = answer(app, ask).await?;
+    let mut response = Response::new(axum::body::Body::from(answered.body.to_string()));
+    let fields = response.headers_mut();
+    let kind = if csv { "text/csv; charset=utf-8" } else { "application/json" };
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if csv && let Ok(name) = HeaderValue::from_str(&format!("attachment; filename=\"{page}.csv\""))
+    {
+        fields.insert(CONTENT_DISPOSITION, name);
+    }
+    if let Some(etag) = answered.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+        fields.insert(ETAG, etag);
+    }
+    Ok(response)
+}
+
+/// A page's answer: kept, or computed once for all who ask at the same time.
+pub(crate) async fn answer(app: &Arc<App>, ask: PageAsk) -> Result<Answered, Problem> {
+    let Some(dashboard) = app.dashboard.clone() else {
+        return Err(Problem::new(Fault::NotFound, "this server has no dashboard"));
+    };
+    let Some(snapshot) = dashboard.snapshot() else { return Err(not_ready(&dashboard.progress())) };
+    let wanted = ask.query.iter().find(|(name, value)| name == "snap" && !value.is_empty());
+    let wanted = wanted.map_or(snapshot.clone(), |(_, value)| value.clone());
+    let question = key(&ask, &wanted);
+    if let Some(kept) = kept(app, &question) {
+        return Ok(kept);
+    }
+    if wanted != snapshot {
+        return Err(expired());
+    }
+    let flight = Arc::clone(
+        app.flights
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(question.clone(), Arc::default),
+    );
+    let _turn = flight.lock().await;
+    if let Some(kept) = kept(app, &question) {
+        return Ok(kept);
+    }
+    let Ok(turn) = Arc::clone(&app.queries).try_acquire_owned() else {
+        return Err(Problem::new(Fault::Busy, "other queries are under way"));
+    };
+    let asked = ask.clone();
+    let work = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        dashboard.page(&asked)
+    });
+    let Ok(answered) = work.await else {
+        return Err(Problem::new(Fault::Internal, "the page failed unexpectedly"));
+    };
+    let PageAnswer { snapshot, body, fixed } = answered.map_err(|failure| told(app, failure))?;
+    // The tables may have moved between the question and its answer.
+    let question = key(&ask, &snapshot);
+    let answered = Answered { body: body.into(), etag: fixed.then(|| tag(&question)) };
+    if fixed {
+        let mut pages = app.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.put(question, answered.clone());
+    }
+    Ok(answered)
+}
+
+fn kept(app: &App, question: &str) -> Option<Answered> {
+    app.pages.lock().unwrap_or_else(PoisonError::into_inner).get(question).cloned()
+}
+
+fn told(app: &App, failure: PageFailure) -> Problem {
+    match failure {
+        PageFailure::Keys(keys) => {
+            let names: Vec<&str> = keys.iter().map(|bad| bad.key.as_str()).collect();
+            let detail = format!("not understood: {}", names.join(", "));
+            let keys: Vec<Value> = keys
+                .iter()
+                .map(|bad| json!({ "key": bad.key, "value": bad.value, "why": bad.why }))
+                .collect();
+            Problem::new(Fault::Keys, detail).with("keys", keys)
+        }
+        PageFailure::NotFound(detail) => Problem::new(Fault::Unknown, detail),
+        PageFailure::Expired => expired(),
+        PageFailure::NotReady => {
+            not_ready(&app.dashboard.as_ref().map_or(Value::Null, |dashboard| dashboard.progress()))
+        }
+        PageFailure::Failed(failure) => failure.into(),
+    }
+}
+
+fn expired() -> Problem {
+    Problem::new(Fault::Expired, "the state of the tables that `snap` names is not kept any more")
+}
+
+fn not_ready(progress: &Value) -> Problem {
+    Problem::new(Fault::NotReady, "the tables are being built").with("progress", progress.clone())
+}
+
+/// Question and state as one text. The order of keys does not matter, and `snap` is the state itself.
+fn key(ask: &PageAsk, snapshot: &str) -> String {
+    let mut query: Vec<&(String, String)> =
+        ask.query.iter().filter(|(name, value)| name != "snap" && !value.is_empty()).collect();
+    query.sort();
+    json!([snapshot, ask.page, ask.id, ask.csv, query]).to_string()
+}
+
+fn tag(key: &str) -> String {
+    format!("\"{}\"", hex(&Sha256::digest(key)[..12]))
+}
+
+/// The keys of a query string.
+pub(super) fn decoded(search: Option<&str>) -> Vec<(String, String)> {
+    query::pairs(search.unwrap_or_default())
+}

@@ -1,0 +1,2 @@
+{{ config(materialized='table', tags=['attribution'], meta={'live': {'key': 'person_key'}}) }}
+{{ fitted_weights('markov') }}
