@@ -8,6 +8,7 @@
 import collections
 import contextlib
 import http.client
+import json
 import os
 import random
 import shutil
@@ -296,6 +297,56 @@ def numbered(checks: Checks, project: Path, _: random.Random) -> None:
     checks.equal("letters: kept once, through two kills", letters, [{"reason": "bad_timestamp", "n": 2 + len(wrong)}])
 
 
+def flipped(checks: Checks, project: Path, dice: random.Random) -> None:
+    """A bit of a stored event flips on disk: told by name, never in the marts."""
+    server = Server(project).ready()
+    server.post_rows(visit(1, now_micros()))
+    checks.equal("flipped: exit code", server.stop(), 0)
+    checks.equal("flipped: files as they were written", run(project, "debug", "--files").returncode, 0)
+    for table in ("events_stream", "int_sessions"):
+        [file] = (project / "warehouse").rglob(f"{table}/**/*.parquet")
+        whole = file.read_bytes()
+        place = dice.randrange(len(whole))
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << dice.randrange(8)]) + whole[place + 1 :])
+        for command in (["debug", "--files"], ["serve", "--port", "0"]):
+            said = run(project, *command)
+            told = said.stdout + said.stderr
+            checks.equal(f"flipped, {table}: {command[0]} is refused", said.returncode, 1)
+            checks.holds(f"flipped, {table}: {command[0]} names it", "" if table in told and file.name in told else told)
+        file.write_bytes(whole)
+    server = Server(project).ready()
+    checks.equal("flipped back: starts", server.stop(), 0)
+
+
+def letters(checks: Checks, project: Path, _: random.Random) -> None:
+    """Refused events are listed, and sent again once they are good: the clock has caught up with this one."""
+    server = Server(project).ready()
+    ahead = 3_000_000
+    early = [row | {"event_timestamp": now_micros() + DAY + ahead} for row in visit(1, now_micros())]
+    never = [row | {"event_timestamp": 0} for row in visit(2, now_micros())]
+    checks.equal("letters: ahead of the clock", post_rows(server.address, early).status, 400)
+    checks.equal("letters: without a time", post_rows(server.address, never).status, 400)
+    checks.equal("letters: exit code", server.stop(), 0)
+    listed = json.loads(run(project, "dlq", "list", "--output", "json").stdout)
+    checks.equal("letters: listed", sorted((row["reason"], row["events"]) for row in listed), [("bad_timestamp", len(never)), ("future_ts", len(early))])
+    time.sleep(ahead / 1e6)
+    server = Server(project).ready()
+
+    def replay(*arguments: str) -> tuple[int, dict]:
+        said = run(project, "dlq", "replay", "--url", server.address, "--output", "json", *arguments)
+        return said.returncode, json.loads(said.stdout)
+
+    code, told = replay("--reason", "future_ts", "--dry-run")
+    checks.equal("letters: a dry run", (code, told["good"], told["accepted"]), (0, len(early), 0))
+    checks.equal("letters: sends nothing", server.rows("select count(*) as n from int_sessions"), [{"n": 0}])
+    code, told = replay()
+    checks.equal("letters: sent again", (code, told["accepted"], told["refused"]), (1, len(early), len(never)))
+    checks.equal("letters: in the tables", server.rows("select count(*) as n from int_sessions"), [{"n": 1}])
+    replay()
+    checks.equal("letters: once more changes nothing", server.rows("select count(*) as n from int_conversions"), [{"n": 1}])
+    checks.equal("letters: exit code at the end", server.stop(), 0)
+
+
 def main() -> None:
     checks, dice = Checks("live_faults"), random.Random(SEED)
     import live_damage
@@ -303,7 +354,7 @@ def main() -> None:
 
     parts = {
         "kills": kills, "stop": stop_and_start, "full_disk": full_disk, "streamed": streamed,
-        "numbered": numbered, "damage": live_damage.damage, "bodies": live_load.bodies, "bot": live_load.bot,
+        "numbered": numbered, "letters": letters, "flipped": flipped, "damage": live_damage.damage, "bodies": live_load.bodies, "bot": live_load.bot,
     }  # fmt: skip
     print(f"seed {SEED}")
     with tempfile.TemporaryDirectory() as folder:

@@ -208,7 +208,10 @@ coalesce(
 {%- endif -%}
 {%- endmacro %}
 
-{# The 128-bit key of an event [2.19]; the rendering is defined in docs/models.md. #}
+{#
+  The 128-bit key of an event [2.19]; the rendering is defined in docs/models.md. An id of the sender's own, the param
+  clicktrail_event_id, stands for all but property, stream, visitor and name.
+#}
 {% macro ga4_event_key(ga_session_id) %}{{ adapter.dispatch('ga4_event_key')(ga_session_id) }}{% endmacro %}
 {% macro clicktrail__ga4_event_key(ga_session_id) -%}
 ga4_event_key(
@@ -217,70 +220,83 @@ ga4_event_key(
 )
 {%- endmacro %}
 {% macro duckdb__ga4_event_key(ga_session_id) -%}
-md5(concat(
-    {{ prefixed("'" ~ var('property_id') ~ "'") }},
-    {{ prefixed('stream_id') }},
-    {{ prefixed('user_pseudo_id') }},
-    {{ prefixed('cast(' ~ ga_session_id ~ ' as varchar)') }},
-    {{ prefixed('event_name') }},
-    {{ prefixed('cast(event_timestamp as varchar)') }},
-    {{ prefixed('cast(batch_page_id as varchar)') }},
-    {{ prefixed('cast(batch_ordering_id as varchar)') }},
-    {{ prefixed('cast(batch_event_index as varchar)') }},
-    array_to_string(list_sort(list_transform(event_params, lambda p: concat(
-        coalesce(strlen(p.key) || ':' || p.key, '-'),
-        coalesce(
-            's' || strlen(p.value.string_value) || ':' || p.value.string_value,
-            'i' || p.value.int_value,
-            'd' || try_cast(round(coalesce(p.value.double_value, p.value.float_value) * 1000000) as bigint),
-            'n'
-        )
-    ))), ''),
-    array_to_string(list_transform(items, lambda i: concat(
-        coalesce(strlen(i.item_id) || ':' || i.item_id, '-'),
-        coalesce(strlen(i.item_name) || ':' || i.item_name, '-'),
-        coalesce('i' || i.quantity, '-'),
-        coalesce('d' || try_cast(round(i.price * 1000000) as bigint), 'n'),
-        coalesce('d' || try_cast(round(i.item_revenue * 1000000) as bigint), 'n')
-    )), '')
-))
+{%- set id = "event_params[list_position(list_transform(event_params, lambda p: p.key), 'clicktrail_event_id')].value.string_value" -%}
+case when {{ id }} is not null then
+    md5(concat({{ ga4_event_id_rendering('stream_id', id) }}))
+else
+    md5(concat(
+        {{ prefixed("'" ~ var('property_id') ~ "'") }},
+        {{ prefixed('stream_id') }},
+        {{ prefixed('user_pseudo_id') }},
+        {{ prefixed('cast(' ~ ga_session_id ~ ' as varchar)') }},
+        {{ prefixed('event_name') }},
+        {{ prefixed('cast(event_timestamp as varchar)') }},
+        {{ prefixed('cast(batch_page_id as varchar)') }},
+        {{ prefixed('cast(batch_ordering_id as varchar)') }},
+        {{ prefixed('cast(batch_event_index as varchar)') }},
+        array_to_string(list_sort(list_transform(event_params, lambda p: concat(
+            coalesce(strlen(p.key) || ':' || p.key, '-'),
+            coalesce(
+                's' || strlen(p.value.string_value) || ':' || p.value.string_value,
+                'i' || p.value.int_value,
+                'd' || try_cast(round(coalesce(p.value.double_value, p.value.float_value) * 1000000) as bigint),
+                'n'
+            )
+        ))), ''),
+        array_to_string(list_transform(items, lambda i: concat(
+            coalesce(strlen(i.item_id) || ':' || i.item_id, '-'),
+            coalesce(strlen(i.item_name) || ':' || i.item_name, '-'),
+            coalesce('i' || i.quantity, '-'),
+            coalesce('d' || try_cast(round(i.price * 1000000) as bigint), 'n'),
+            coalesce('d' || try_cast(round(i.item_revenue * 1000000) as bigint), 'n')
+        )), '')
+    ))
+end
 {%- endmacro %}
 
 {% macro bigquery__ga4_event_key(ga_session_id) -%}
-to_hex(md5(concat(
-    {{ prefixed("'" ~ var('property_id') ~ "'") }},
-    {{ prefixed('cast(stream_id as string)') }},
-    {{ prefixed('user_pseudo_id') }},
-    {{ prefixed('cast(' ~ ga_session_id ~ ' as string)') }},
-    {{ prefixed('event_name') }},
-    {{ prefixed('cast(event_timestamp as string)') }},
-    {{ prefixed('cast(batch_page_id as string)') }},
-    {{ prefixed('cast(batch_ordering_id as string)') }},
-    {{ prefixed('cast(batch_event_index as string)') }},
-    array_to_string(array(
-        select concat(
-            {{ prefixed('ep.key') }},
-            coalesce(
-                's' || cast(byte_length(ep.value.string_value) as string) || ':' || ep.value.string_value,
-                'i' || cast(ep.value.int_value as string),
-                {{ bigquery_micros('coalesce(ep.value.double_value, ep.value.float_value)') }}
+{%- set id = "(select min_by(ep.value.string_value, position) from unnest(event_params) as ep with offset as position where ep.key = 'clicktrail_event_id')" -%}
+to_hex(md5(if({{ id }} is not null,
+    concat({{ ga4_event_id_rendering('cast(stream_id as string)', id) }}),
+    concat(
+        {{ prefixed("'" ~ var('property_id') ~ "'") }},
+        {{ prefixed('cast(stream_id as string)') }},
+        {{ prefixed('user_pseudo_id') }},
+        {{ prefixed('cast(' ~ ga_session_id ~ ' as string)') }},
+        {{ prefixed('event_name') }},
+        {{ prefixed('cast(event_timestamp as string)') }},
+        {{ prefixed('cast(batch_page_id as string)') }},
+        {{ prefixed('cast(batch_ordering_id as string)') }},
+        {{ prefixed('cast(batch_event_index as string)') }},
+        array_to_string(array(
+            select concat(
+                {{ prefixed('ep.key') }},
+                coalesce(
+                    's' || cast(byte_length(ep.value.string_value) as string) || ':' || ep.value.string_value,
+                    'i' || cast(ep.value.int_value as string),
+                    {{ bigquery_micros('coalesce(ep.value.double_value, ep.value.float_value)') }}
+                )
+            ) as rendered
+            from unnest(event_params) as ep
+            order by rendered
+        ), ''),
+        array_to_string(array(
+            select concat(
+                {{ prefixed('item.item_id') }},
+                {{ prefixed('item.item_name') }},
+                coalesce('i' || cast(item.quantity as string), '-'),
+                {{ bigquery_micros('item.price') }},
+                {{ bigquery_micros('item.item_revenue') }}
             )
-        ) as rendered
-        from unnest(event_params) as ep
-        order by rendered
-    ), ''),
-    array_to_string(array(
-        select concat(
-            {{ prefixed('item.item_id') }},
-            {{ prefixed('item.item_name') }},
-            coalesce('i' || cast(item.quantity as string), '-'),
-            {{ bigquery_micros('item.price') }},
-            {{ bigquery_micros('item.item_revenue') }}
-        )
-        from unnest(items) as item with offset as position
-        order by position
-    ), '')
+            from unnest(items) as item with offset as position
+            order by position
+        ), '')
+    )
 )))
+{%- endmacro %}
+{# What is hashed of an event with an id of its sender's own: absent values in the place of all else. #}
+{% macro ga4_event_id_rendering(stream_id, id) -%}
+{{ prefixed("'" ~ var('property_id') ~ "'") }}, {{ prefixed(stream_id) }}, {{ prefixed('user_pseudo_id') }}, '-', {{ prefixed('event_name') }}, '----19:clicktrail_event_ids', {{ prefixed(id) }}
 {%- endmacro %}
 {% macro bigquery_micros(value) -%}
 coalesce('d' || cast(safe_cast(round({{ value }} * 1000000) as int64) as string), 'n')

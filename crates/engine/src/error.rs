@@ -126,7 +126,11 @@ impl EngineError {
                 Some("check who owns the folder and its permissions".into())
             }
             Self::Damaged { .. } => {
-                Some("delete the table's folder and run `clicktrail build --full-refresh`".into())
+                Some(
+                    "the table of a model or seed: delete its folder and run `clicktrail build --full-refresh`; \
+                     `events_stream` holds events that are nowhere else: bring its folder back from a backup"
+                        .into(),
+                )
             }
             Self::Conflict { .. } => {
                 Some("another clicktrail is writing here; run this again".into())

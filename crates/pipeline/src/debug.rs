@@ -35,8 +35,9 @@ const PROFILES_FILE: &str = "profiles.yml";
 const WARNINGS_MAX: usize = 5;
 
 impl Workspace {
-    /// Checks everything a build needs, without building; never fails as a whole.
-    pub fn debug(settings: &Settings) -> Vec<Check> {
+    /// Checks everything a build needs, without building; never fails as a whole. With `files`, every file of the
+    /// warehouse's tables is read and compared with its checksum.
+    pub fn debug(settings: &Settings, files: bool) -> Vec<Check> {
         let mut checks = vec![good("engine", engine())];
         let dir = &settings.load.project_dir;
         if !dir.join(PROJECT_FILE).is_file() {
@@ -55,7 +56,11 @@ impl Workspace {
         checks.extend(of_project(&project));
         checks.extend(vars::checks(&project, &settings.load.vars));
         if project.target.adapter == Adapter::Clicktrail {
-            checks.extend(of_warehouse(&Warehouse::of(&project)));
+            let warehouse = Warehouse::of(&project);
+            checks.extend(of_warehouse(&warehouse));
+            if files {
+                checks.extend(of_files(&warehouse));
+            }
         }
         if project.target.adapter != Adapter::Bigquery {
             checks.extend(sources::checks(project));
@@ -222,12 +227,34 @@ fn of_warehouse(warehouse: &Warehouse) -> Vec<Check> {
         let path = Path::new(&shown(&ground)).join(dir.strip_prefix(&ground).unwrap_or(dir));
         return vec![good("warehouse", format!("{}, made by the first build", path.display()))];
     }
-    let tables = counted(tables(dir), "table", "tables");
+    let tables = counted(tables(dir).len(), "table", "tables");
     let lock = match warehouse.lock() {
         Ok(_) => good("lock", "free"),
         Err(error) => refused("lock", &error, "check the permissions of the warehouse"),
     };
     vec![good("warehouse", format!("{}, {tables}, writable", shown(dir))), lock]
+}
+
+/// Whether the files of the tables are as they were written: one line for each table that is not.
+fn of_files(warehouse: &Warehouse) -> Vec<Check> {
+    let (mut checks, mut files, mut bytes) = (Vec::new(), 0, 0);
+    for name in tables(warehouse.dir()) {
+        let found = warehouse.snapshot(&name).and_then(|table| {
+            let Some(table) = table else { return Ok(()) };
+            files += table.files.len();
+            bytes += table.bytes();
+            Ok(table.verify()?)
+        });
+        if let Err(error) = found {
+            checks.push(refused(format!("table {name}"), &error, "build it again"));
+        }
+    }
+    if checks.is_empty() {
+        let found =
+            format!("{}, {bytes} bytes: as they were written", counted(files, "file", "files"));
+        checks.push(good("files", found));
+    }
+    checks
 }
 
 /// The empty path, which ends the ancestors of a relative one, means here.
@@ -243,9 +270,15 @@ fn probe(dir: &Path) -> std::io::Result<()> {
     made.and(removed)
 }
 
-fn tables(dir: &Path) -> usize {
-    let Ok(entries) = fs::read_dir(dir) else { return 0 };
-    entries.flatten().filter(|entry| entry.path().join("_delta_log").is_dir()).count()
+fn tables(dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter(|entry| entry.path().join("_delta_log").is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort_unstable();
+    names
 }
 
 #[cfg(test)]
@@ -273,7 +306,7 @@ mod tests {
     #[test]
     fn an_empty_folder_is_one_failure_with_a_fix() {
         let dir = tempfile::tempdir().unwrap();
-        let checks = Workspace::debug(&settings(dir.path()));
+        let checks = Workspace::debug(&settings(dir.path()), false);
         let failed: Vec<&Check> = checks.iter().filter(|check| !check.ok).collect();
         assert_eq!(failed.len(), 1);
         assert_eq!(failed[0].subject, "project file");
@@ -284,11 +317,11 @@ mod tests {
     fn a_fault_of_the_profile_is_told_as_such() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(PROJECT_FILE), "name: shop\nprofile: shop\n").unwrap();
-        let checks = Workspace::debug(&settings(dir.path()));
+        let checks = Workspace::debug(&settings(dir.path()), false);
         assert_eq!(checks.last().map(|check| check.subject.as_str()), Some("profile"));
         let profile = "shop:\n  target: dev\n  outputs:\n    dve: {type: clicktrail}\n";
         fs::write(dir.path().join(PROFILES_FILE), profile).unwrap();
-        let checks = Workspace::debug(&settings(dir.path()));
+        let checks = Workspace::debug(&settings(dir.path()), false);
         let last = checks.last().unwrap();
         assert!(!last.ok && last.subject == "profile" && last.found.contains("dev"), "{last:?}");
         assert!(last.fix.as_deref().is_some_and(|fix| fix.contains("dve")), "{last:?}");
@@ -306,7 +339,7 @@ mod tests {
         .unwrap();
         fs::create_dir(dir.path().join("models")).unwrap();
         fs::write(dir.path().join("models/one.sql"), "select 1 as one").unwrap();
-        let checks = Workspace::debug(&settings(dir.path()));
+        let checks = Workspace::debug(&settings(dir.path()), false);
         let failed: Vec<&str> =
             checks.iter().filter(|check| !check.ok).map(|check| check.subject.as_str()).collect();
         assert_eq!(failed, ["warehouse"], "{checks:?}");

@@ -29,8 +29,8 @@ pub use erase::{EraseReport, EraseRequest, ErasedTable};
 pub use error::{Kind, PipelineError, Result};
 pub use fit::{EventFit, FitReport, FitRequest, MIN_CONVERSIONS_DEFAULT, PathsFile, fit_file};
 pub use live::{
-    FollowSettings, Follower, Inlet, Listener, Live, LiveMemory, LiveRows, LiveStatus, Release,
-    Round, StreamEvent,
+    FollowSettings, Follower, Inlet, LetterFilter, Listener, Live, LiveMemory, LiveRows,
+    LiveStatus, Release, Round, StreamEvent,
 };
 #[cfg(feature = "bigquery")]
 pub use remote::{ImportRequest, Imported, Published, Sender, Sending, SentRows};

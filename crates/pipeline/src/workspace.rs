@@ -245,6 +245,7 @@ impl Workspace {
     ) -> Result<RunSummary> {
         let start = self.clock.seconds();
         let engine = self.engine()?;
+        crate::live::stream_table::verify(&self.warehouse)?;
         let feeds = Feeds::open(&self.project)?;
         if feeds.passed_over > 0 {
             reporter.note(&format!(

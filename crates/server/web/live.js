@@ -93,7 +93,11 @@ const heard = {
   },
   gap(data) {
     push(live.gaps, [data], 20);
-    if (data.to != null) live.seq = Math.max(live.seq, data.to);
+    if (data.to != null) {
+      // Skipped events came as well: whoever paused is told of all.
+      if (live.paused) live.pausedCount += Math.max(0, data.to - Math.max(live.seq, data.from - 1));
+      live.seq = Math.max(live.seq, data.to);
+    }
     for (const hook of hooks.gap) hook(data);
   },
 };

@@ -116,11 +116,18 @@ impl Event {
 
     /// Chooses between copies of one event `[2.19]`: the least content wins, null first.
     ///
-    /// Columns in this order: `user_id`, `transaction_id`, `revenue`, `source`, `medium`,
-    /// `campaign`, `click_id`, `term`, `content`, `evidence_class`, `currency`, `platform`, then
-    /// the first-user and last-click triples. Columns inside the key are equal anyway.
+    /// First what only copies with an id of the sender's own differ in: time, batch ids, session, page and campaign
+    /// params; of these the earliest wins. Then `user_id`, `transaction_id`, `revenue`, `source`, `medium`,
+    /// `campaign`, `click_id`, `term`, `content`, `evidence_class`, `currency`, `platform`, then the first-user and
+    /// last-click triples.
     #[must_use]
     pub fn content_order(&self, other: &Self) -> Ordering {
+        fn place(event: &Event) -> impl Ord + '_ {
+            let batch = (event.batch_page_id, event.batch_ordering_id, event.batch_event_index);
+            let session = (event.ga_session_id, event.session_number, event.is_session_engaged);
+            let page = (event.page_location.as_deref(), triple(&event.params));
+            (event.event_timestamp, batch, session, page)
+        }
         fn evidence(event: &Event) -> impl Ord + '_ {
             let evidence = event.evidence.as_ref();
             let fields = evidence.map(|found| triple(&found.fields));
@@ -133,12 +140,11 @@ impl Event {
         fn rest(event: &Event) -> impl Ord + '_ {
             let class = event.evidence.as_ref().map(|found| found.class);
             let names = (class, event.currency.as_deref(), event.platform.as_deref());
-            let parity = [&event.first_user, &event.last_click, &event.params].map(triple);
-            let session = (event.ga_session_id, event.session_number, event.is_session_engaged);
-            (names, parity, session, event.page_location.as_deref())
+            (names, [&event.first_user, &event.last_click].map(triple))
         }
-        order(self)
-            .cmp(&order(other))
+        place(self)
+            .cmp(&place(other))
+            .then_with(|| order(self).cmp(&order(other)))
             .then_with(|| evidence(self).cmp(&evidence(other)))
             .then_with(|| rest(self).cmp(&rest(other)))
     }

@@ -27,6 +27,18 @@ pub fn rendering(event: &RawEvent, property_id: &str) -> String {
         decimal(event.batch_event_index),
     ];
     let mut text = String::new();
+    // The sender's own id stands for all but property, stream, visitor and name.
+    let is_id = |param: &&Param| {
+        param.key.as_deref() == Some("clicktrail_event_id") && param.value.string_value.is_some()
+    };
+    if let Some(id) = event.params.iter().find(is_id) {
+        for (place, part) in parts.iter().enumerate() {
+            let counts = matches!(place, 0 | 1 | 2 | 4);
+            push_part(&mut text, part.as_deref().filter(|_| counts));
+        }
+        text.push_str(&param_text(id));
+        return text;
+    }
     for part in &parts {
         push_part(&mut text, part.as_deref());
     }
@@ -128,6 +140,22 @@ mod tests {
         turned.params.reverse();
         assert_eq!(event_key(&turned, "p1"), event_key(&row(), "p1"));
         assert_ne!(event_key(&turned, "p2"), event_key(&row(), "p1"));
+    }
+
+    /// [2.19] An id of the sender's own: a copy may have been stamped later, and differ in all else.
+    #[test]
+    fn the_senders_own_id_stands_for_the_event() {
+        let with = |id: &str, at: i64| RawEvent {
+            event_timestamp: Some(at),
+            params: vec![Param::int("ga_session_id", at), Param::text("clicktrail_event_id", id)],
+            ..row()
+        };
+        let expected = "2:p1-3:u.1-8:purchase----19:clicktrail_event_ids2:o7";
+        assert_eq!(rendering(&with("o7", 5), "p1"), expected);
+        assert_eq!(event_key(&with("o7", 5), "p1"), event_key(&with("o7", 9), "p1"));
+        assert_ne!(event_key(&with("o7", 5), "p1"), event_key(&with("o8", 5), "p1"));
+        let other = RawEvent { user_pseudo_id: Some("u.2".to_owned()), ..with("o7", 5) };
+        assert_ne!(event_key(&with("o7", 5), "p1"), event_key(&other, "p1"));
     }
 
     #[test]

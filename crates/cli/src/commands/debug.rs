@@ -29,6 +29,9 @@ const ORIGINS: [(&str, &str, &str); 7] = [
 /// Flags of `debug`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Read every file of the warehouse's tables too, and compare it with its checksum
+    #[arg(long)]
+    files: bool,
     /// Which project.
     #[command(flatten)]
     project: ProjectArgs,
@@ -53,7 +56,7 @@ pub(crate) fn run(args: &Args, matches: &ArgMatches, session: &Session) -> Resul
     let settings = settings::settings(&args.project, false, session)?;
     logging::start(&settings.load.project_dir, &session.terminal);
     let origins = matches.subcommand().map(|(_, own)| origins(own)).unwrap_or_default();
-    let checks = Workspace::debug(&settings);
+    let checks = Workspace::debug(&settings, args.files);
     let failed = checks.iter().filter(|check| !check.ok).count();
     if args.report.json() {
         write_document(&document(&checks, &origins))?;

@@ -4,6 +4,7 @@ mod clean;
 mod compile;
 mod completions;
 mod debug;
+mod dlq;
 mod docs;
 mod erase;
 mod explain;
@@ -78,6 +79,8 @@ pub(crate) enum Command {
     Stream(stream::Args),
     /// How far a running server is
     Status(status::Args),
+    /// Events that were refused: list them, send them again
+    Dlq(dlq::Args),
     /// Put damaged parts of the event log aside
     Repair(repair::Args),
     /// Erase a person from all tables and the event log, and prove it
@@ -124,6 +127,7 @@ impl Command {
             Self::Status(args) => args.report.json(),
             Self::Source(args) => args.wants_json(),
             Self::Docs(args) => args.wants_json(),
+            Self::Dlq(args) => args.wants_json(),
             Self::Show(args) => args.rows.output == Some(RowFormat::Json),
             Self::Fit(args) => args.rows.output == Some(RowFormat::Json),
             Self::WhatIf(args) => args.rows.output == Some(RowFormat::Json),
@@ -168,6 +172,7 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches, session: &Session) -> Result<
         Command::Serve(args) => serve::run(args, session),
         Command::Stream(args) => stream::run(args, session),
         Command::Status(args) => status::run(args, session),
+        Command::Dlq(args) => dlq::run(args, session),
         Command::Repair(args) => repair::run(args, session),
         Command::WhatIf(args) => what_if::run(args, session),
         Command::Erase(args) => erase::run(args, session),

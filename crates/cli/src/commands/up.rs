@@ -126,7 +126,7 @@ fn free_port(serve: &serve::Args) -> Result<u16> {
 
 /// What `debug` checks; only what is wrong is told.
 fn check(settings: &clicktrail_pipeline::Settings, session: &Session) -> Result<()> {
-    let checks = Workspace::debug(settings);
+    let checks = Workspace::debug(settings, false);
     for check in checks.iter().filter(|check| !check.ok) {
         session.note(&format!("✗ {}: {}", check.subject, check.found));
         if let Some(fix) = &check.fix {

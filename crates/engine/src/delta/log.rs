@@ -12,6 +12,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use serde_json::{Value, json};
 
 use super::schema::{from_delta, has_wall_clock, to_delta};
+use super::sums;
 use crate::error::{EngineError, Result};
 
 /// A table's folder.
@@ -30,6 +31,8 @@ pub struct DataFile {
     pub bytes: u64,
     /// Number of rows.
     pub rows: u64,
+    /// CRC-32C of its bytes, where the writer noted it.
+    pub crc: Option<u32>,
     /// Value of each partition column as text; `None` is null.
     pub partition: BTreeMap<String, Option<String>>,
 }
@@ -163,11 +166,19 @@ impl DeltaTable {
         let Some((version, _)) = versions.last() else { return Ok(None) };
         let mut replay = Replay::default();
         for (_, path) in &versions {
-            let text = fs::read_to_string(path).map_err(EngineError::io("read", path))?;
+            let text = fs::read(path).map_err(EngineError::io("read", path))?;
+            let text = String::from_utf8(text)
+                .map_err(|error| self.damaged(format!("{}: {error}", path.display())))?;
             for (line, action) in text.lines().enumerate() {
                 let action: Value = serde_json::from_str(action).map_err(|error| {
                     self.damaged(format!("{}:{}: {error}", path.display(), line + 1))
                 })?;
+                if line == 0 && !is_whole(&action, &text) {
+                    return Err(self.damaged(format!(
+                        "{} is not as it was written: its checksum differs",
+                        path.display()
+                    )));
+                }
                 replay.apply(&action);
             }
         }
@@ -238,12 +249,7 @@ impl DeltaTable {
     }
 
     fn actions(&self, base: Option<&Snapshot>, commit: &Commit, removed: &[&DataFile]) -> String {
-        let mut lines = vec![json!({"commitInfo": {
-            "timestamp": commit.at_millis,
-            "operation": "WRITE",
-            "engineInfo": concat!("clicktrail/", env!("CARGO_PKG_VERSION")),
-            "clicktrail": commit.note,
-        }})];
+        let mut lines = Vec::new();
         let changed = base.is_none_or(|base| {
             base.schema != commit.schema || base.partition_columns != commit.partition_columns
         });
@@ -270,9 +276,18 @@ impl DeltaTable {
                 "path": file.path, "partitionValues": file.partition, "size": file.bytes,
                 "modificationTime": commit.at_millis, "dataChange": true,
                 "stats": json!({"numRecords": file.rows}).to_string(),
+                "tags": file.crc.map(|crc| json!({(CRC): sums::written(crc)})),
             }}));
         }
-        lines.iter().map(|line| format!("{line}\n")).collect()
+        let actions: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let info = json!({"commitInfo": {
+            "timestamp": commit.at_millis,
+            "operation": "WRITE",
+            "engineInfo": concat!("clicktrail/", env!("CARGO_PKG_VERSION")),
+            (CRC): sums::written(crc_of(&commit.note, &actions)),
+            "clicktrail": commit.note,
+        }});
+        format!("{info}\n{actions}")
     }
 
     /// Deletes data files that no version names: what a failed run has written. `base` is the newest version.
@@ -321,6 +336,22 @@ impl DeltaTable {
             }
         });
     }
+}
+
+/// Key of a checksum, among a file's tags and in the line about a commit.
+const CRC: &str = "crc32c";
+
+/// The checksum of what a commit says: its note and its actions.
+fn crc_of(note: &Value, actions: &str) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(note.to_string().as_bytes()), actions.as_bytes())
+}
+
+/// Whether a commit is as it was written, as far as its first line tells.
+fn is_whole(first: &Value, text: &str) -> bool {
+    let Some(info) = first.get("commitInfo") else { return true };
+    let Some(expected) = info.get(CRC).and_then(Value::as_str) else { return true };
+    let actions = text.split_once('\n').map_or("", |(_, actions)| actions);
+    sums::read(expected) == Some(crc_of(&info["clicktrail"], actions))
 }
 
 /// Visits the Parquet files below a table's folder, with their paths relative to it.
@@ -386,6 +417,7 @@ impl DataFile {
             path: add["path"].as_str()?.to_owned(),
             bytes: add["size"].as_u64()?,
             rows: stats["numRecords"].as_u64().unwrap_or(0),
+            crc: add["tags"][CRC].as_str().and_then(sums::read),
             partition: partition
                 .into_iter()
                 .map(|(column, value)| (column, value.as_str().map(str::to_owned)))

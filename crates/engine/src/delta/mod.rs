@@ -9,6 +9,7 @@
 mod log;
 mod provider;
 mod schema;
+mod sums;
 mod writer;
 
 pub use log::{Commit, DataFile, DeltaTable, Removal, Snapshot};

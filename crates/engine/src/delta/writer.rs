@@ -18,6 +18,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::log::{DataFile, DeltaTable, Snapshot};
 use super::schema::conform;
+use super::sums::Summed;
 use crate::error::{EngineError, Result};
 
 /// Rows of a row group: large enough to compress well, small enough that skipping by key pays.
@@ -57,7 +58,7 @@ pub struct TableWriter {
 struct OpenFile {
     path: String,
     rows: u64,
-    writer: ArrowWriter<BufWriter<File>>,
+    writer: ArrowWriter<BufWriter<Summed<File>>>,
 }
 
 impl TableWriter {
@@ -201,7 +202,7 @@ impl TableWriter {
         }
         let file = File::create(&full).map_err(EngineError::io("write", &full))?;
         let writer = ArrowWriter::try_new(
-            BufWriter::new(file),
+            BufWriter::new(Summed::new(file)),
             Arc::clone(&self.file_schema),
             Some(self.properties()),
         )
@@ -228,10 +229,12 @@ impl TableWriter {
         let inner = inner
             .into_inner()
             .map_err(|error| EngineError::io("write", &full)(error.into_error()))?;
+        let (inner, crc) = inner.into_parts();
         inner.sync_all().map_err(EngineError::io("sync", &full))?;
         let bytes = inner.metadata().map_err(EngineError::io("read", &full))?.len();
         let partition = self.settings.partition_columns.iter().cloned().zip(values).collect();
-        self.done.push(DataFile { path: file.path, bytes, rows: file.rows, partition });
+        let crc = Some(crc);
+        self.done.push(DataFile { path: file.path, bytes, rows: file.rows, crc, partition });
         Ok(())
     }
 

@@ -96,6 +96,20 @@ fn the_event_key_is_of_the_content_alone() {
 }
 
 #[test]
+fn an_id_of_the_senders_own_is_the_key() {
+    let json = r#"{"n": 1, "event_params": [{"key": "a", "value": {"int_value": 1}}, {"key": "clicktrail_event_id", "value": {"string_value": "o7"}}], "items": [{"item_id": "A"}]}
+{"n": 2, "event_params": [{"key": "clicktrail_event_id", "value": {"string_value": "o7"}}], "items": []}
+"#;
+    let keys = query(
+        json,
+        "select ga4_event_key('p', 's', 'u', n, 'buy', n, null, null, n, event_params, items) from events order by n",
+    );
+    assert_eq!(keys[0], keys[1]);
+    let rendering = "1:p1:s1:u-3:buy----19:clicktrail_event_ids2:o7";
+    assert_eq!(rows(&session().0, &format!("select md5('{rendering}')")), [keys[0].clone()]);
+}
+
+#[test]
 fn keys_of_parts_keep_their_borders_and_nulls_apart() {
     let (session, _dir) = session();
     let keys = rows(

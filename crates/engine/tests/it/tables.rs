@@ -109,3 +109,54 @@ fn a_damaged_log_is_named() {
     let error = table.snapshot().unwrap_err().to_string();
     assert!(error.contains("version 0 is missing"), "{error}");
 }
+
+/// Whatever bit of a table's files or log flips: it is noticed, or the table reads as it was written.
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = DeltaTable::new("t", dir.path().join("t"));
+    let first = write(&table, None, &batch(&[0, 1], &[1, 2]), Removal::Nothing).unwrap();
+    write(&table, Some(&first), &batch(&[0], &[3]), Removal::Nothing).unwrap();
+    let whole = table.snapshot().unwrap().unwrap();
+    whole.verify().unwrap();
+    let names: Vec<_> = whole.files.iter().map(|file| file.path.clone()).collect();
+    let log = ["_delta_log/00000000000000000000.json", "_delta_log/00000000000000000001.json"];
+    let mut noticed = 0;
+    for name in names.iter().map(String::as_str).chain(log) {
+        let path = table.root().join(name);
+        let bytes = std::fs::read(&path).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut other = bytes.clone();
+            other[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &other).unwrap();
+            let read = table.snapshot().and_then(|read| {
+                let read = read.expect("it has versions");
+                read.verify().map(|()| read)
+            });
+            match read {
+                Err(error) => {
+                    assert!(
+                        matches!(error, EngineError::Damaged { .. }),
+                        "{name}, bit {bit}: {error}"
+                    );
+                    noticed += 1;
+                }
+                // What no reader goes by: the time of a commit, who wrote it.
+                Ok(read) => {
+                    assert!(name.ends_with(".json"), "{name}, bit {bit}");
+                    assert_eq!(
+                        (read.files, read.note),
+                        (whole.files.clone(), whole.note.clone()),
+                        "{name}, bit {bit}"
+                    );
+                    assert_eq!(read.schema, whole.schema);
+                }
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    assert!(noticed > 0);
+    std::fs::remove_file(table.root().join(&names[0])).unwrap();
+    let error = whole.verify().unwrap_err().to_string();
+    assert!(error.contains("is missing"), "{error}");
+}

@@ -4,7 +4,8 @@ use super::Reason;
 use super::form::hex_byte;
 use super::json::{self, Json};
 use super::object::Members;
-use super::outcome::{Refusal, Rejected};
+use super::outcome::{Parsed, Receipt, Refusal, Rejected};
+use super::{Limits, gtag, measurement_protocol, rows};
 
 /// A refused event as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,26 @@ pub struct DeadLetter {
     pub detail: String,
     /// The request with this event alone, see [`Rejected::raw`].
     pub raw: Vec<u8>,
+}
+
+impl DeadLetter {
+    /// Judges the event once more. It counts as received when it was, so that a time of receipt that stands for its own
+    /// time is the same each time; only where that refuses it, because it was ahead of the clock, as received now.
+    ///
+    /// `stream_id` is that of the sender, which a letter of the Measurement Protocol does not hold.
+    pub fn judge_again(&self, now: &Receipt, limits: &Limits) -> Parsed {
+        let then = Receipt { received_at: self.received_at, ..now.clone() };
+        let parsed = self.judge(&then, limits);
+        if parsed.accepted.is_empty() { self.judge(now, limits) } else { parsed }
+    }
+
+    fn judge(&self, receipt: &Receipt, limits: &Limits) -> Parsed {
+        match self.route.as_str() {
+            "/mp/collect" => measurement_protocol("", &self.raw, receipt, limits),
+            "/v1/events" => rows(&self.raw, receipt, limits),
+            _ => gtag("", &self.raw, receipt, limits),
+        }
+    }
 }
 
 /// Writes refused events as an NDJSON payload, one line each; `raw` as text where it is UTF-8, else
@@ -93,6 +114,46 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn letter(route: &str, received_at: i64, raw: &str) -> DeadLetter {
+        DeadLetter {
+            route: route.to_owned(),
+            received_at,
+            index: 0,
+            reason: "future_ts".to_owned(),
+            detail: String::new(),
+            raw: raw.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_later_judgement_keeps_the_time_of_receipt() {
+        const DAY: i64 = 86_400_000_000;
+        let then = 20_000 * DAY;
+        let limits = Limits::default();
+        let judged = |letter: &DeadLetter, days: i64| {
+            let parsed =
+                letter.judge_again(&Receipt::at(then + days * DAY, chrono_tz::UTC), &limits);
+            let lines = parsed.accepted.iter().map(|row| String::from_utf8(row.line.clone()));
+            lines.collect::<Result<Vec<_>, _>>().unwrap()
+        };
+        // Three days ahead of the clock that refused it.
+        let ahead = format!(
+            r#"{{"event_name":"a","user_pseudo_id":"u","event_timestamp":{}}}"#,
+            then + 3 * DAY
+        );
+        let ahead = letter("/v1/events", then, &ahead);
+        assert_eq!((judged(&ahead, 1).len(), judged(&ahead, 3).len()), (0, 1));
+        // Without a time of its own: equal however late it is judged.
+        let body = r#"{"client_id":"1.2","events":[{"name":"a"}]}"#;
+        let without = letter("/mp/collect", then, body);
+        assert_eq!(judged(&without, 1), judged(&without, 9));
+        assert!(judged(&without, 1)[0].contains(&then.to_string()));
+        let hit = letter("/g/collect", then, "v=2&tid=G-1&cid=1.2&en=a");
+        assert_eq!(judged(&hit, 1), judged(&hit, 9));
+        assert_eq!(judged(&hit, 1).len(), 1);
+        assert!(judged(&letter("/v1/events", then, "{"), 1).is_empty());
+    }
 
     #[test]
     fn any_bytes_come_back() {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use clicktrail_ingest::collect::DeadLetter;
 
 use super::rows::arrow_fault;
 use crate::error::Result;
 use crate::warehouse::Warehouse;
+use crate::workspace::{QueryResult, Workspace};
 
 /// The table's name.
 pub(crate) const TABLE: &str = "events_dead_letter";
@@ -60,4 +61,72 @@ pub(crate) fn append(
     )
     .map_err(arrow_fault)?;
     warehouse.append(TABLE, &batch, serde_json::json!({"seq": seq}), at_micros)
+}
+
+/// Which refused events are wanted; what is `None` does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct LetterFilter {
+    /// Code of the reason.
+    pub reason: Option<String>,
+    /// Route they came by, such as `/mp/collect`.
+    pub route: Option<String>,
+}
+
+impl Workspace {
+    /// Refused events of the table `events_dead_letter`, oldest first; none where it does not exist.
+    ///
+    /// # Errors
+    /// A table that can't be read.
+    pub fn dead_letters(&self, filter: &LetterFilter) -> Result<Vec<DeadLetter>> {
+        let mut letters = Vec::new();
+        for batch in self.dead_letter_rows(filter)?.iter().flat_map(|result| &result.batches) {
+            let number =
+                |column: usize, row| batch.column(column).as_primitive::<Int64Type>().value(row);
+            let text =
+                |column: usize, row| batch.column(column).as_string_view().value(row).to_owned();
+            letters.extend((0..batch.num_rows()).map(|row| DeadLetter {
+                received_at: number(0, row),
+                index: usize::try_from(number(1, row)).unwrap_or(usize::MAX),
+                route: text(2, row),
+                reason: text(3, row),
+                detail: text(4, row),
+                raw: text(5, row).into_bytes(),
+            }));
+        }
+        Ok(letters)
+    }
+
+    /// The same as rows, with `received_at` in microseconds since 1970; `None` where there is no such table.
+    ///
+    /// # Errors
+    /// A table that can't be read.
+    pub fn dead_letter_rows(&self, filter: &LetterFilter) -> Result<Option<QueryResult>> {
+        if self.warehouse.snapshot(TABLE)?.is_none() {
+            return Ok(None);
+        }
+        let is = |column: &str, value: &Option<String>| {
+            value.as_ref().map(|value| format!("{column} = '{}'", value.replace('\'', "''")))
+        };
+        let wanted: Vec<String> = [is("reason", &filter.reason), is("route", &filter.route)]
+            .into_iter()
+            .flatten()
+            .collect();
+        let wanted = match wanted.is_empty() {
+            true => String::new(),
+            false => format!("where {}", wanted.join(" and ")),
+        };
+        self.query(&format!(
+            "select received_at, position, route, reason, detail, raw \
+             from {TABLE} {wanted} order by seq, position"
+        ))
+        .map(Some)
+    }
+
+    /// The property's time zone, of var `timezone`.
+    ///
+    /// # Errors
+    /// A var that names no time zone.
+    pub fn time_zone(&self) -> Result<chrono_tz::Tz> {
+        super::service::time_zone(self)
+    }
 }

@@ -61,6 +61,8 @@ impl Built<'_> {
                 hint: Some("run `clicktrail build`".into()),
             });
         };
+        // What is followed from here on is compared with builds: it must not begin with a flipped bit.
+        table.verify()?;
         self.session.add_table(name, &table)?;
         let columns: Vec<String> =
             schema.fields().iter().map(|field| quoted(field.name())).collect();

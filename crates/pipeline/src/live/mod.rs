@@ -53,6 +53,7 @@ mod view;
 pub(crate) use offline::{drain_log, empty_log, keep_restated};
 pub(crate) use rows::arrow_fault;
 
+pub use dead_letters::LetterFilter;
 pub use follow::{FollowSettings, Follower, Inlet, Release};
 pub(crate) use service::time_zone;
 pub use service::{Live, LiveRows, LiveStatus};

@@ -6,29 +6,33 @@
 //! Two of the tests have nearly all rows of the live tables on disk, one has them in memory.
 //!
 //! A server costs a second to start, so one server follows many histories, each with visitors of its own; all its
-//! tables are compared whole each time. `PROPTEST_CASES` sets how many histories each test tries.
+//! tables are compared whole each time. Alone, a history is cut and restarted in its own way; in a crowd, hundreds take
+//! each step together, so that thousands of histories are compared at every prefix of theirs in the time of a few.
+//! `PROPTEST_CASES` sets how many histories each test tries alone, and how many crowds.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use clicktrail_attribution::reference::TouchGrain;
-use clicktrail_engine::datafusion::{Embedded, EmbeddedSettings, Prepared, Session, Slot};
 use clicktrail_ingest::collect::{self, Limits, Receipt};
-use clicktrail_pipeline::{Live, LiveMemory, QueryResult};
-use clicktrail_project::{Materialized, ResourceType, SelectArgs};
+use clicktrail_pipeline::{Live, LiveMemory};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 
 use crate::fold::{self, Variant};
 use crate::live::{LITTLE_MEMORY, LIVE, NOW, live_in, table};
-use crate::support::{Answers, Shop, same, shown};
+use crate::live_judge::{Followed, Judge};
+use crate::support::{Shop, same};
 
-/// Histories of each test; each is compared at every one of its prefixes, about nine.
+/// Histories of each test that come alone; each is compared at every one of its prefixes, about nine.
 const CASES: u32 = 16;
+
+/// Crowds of each test, and the histories of a crowd.
+const CROWDS: u32 = 2;
+const CROWD: std::ops::Range<usize> = 300..400;
 
 /// Histories that one server follows.
 const HISTORIES_MAX: u32 = 8;
@@ -48,6 +52,8 @@ struct Hit {
     order: Option<u8>,
     /// Another copy differs in what its key does not cover.
     country: u8,
+    /// An id of the sender's own: copies of it differ in anything.
+    id: Option<u8>,
 }
 
 const NAMES: [&str; 5] = ["page_view", "session_start", "purchase", "purchase", "scroll"];
@@ -63,16 +69,10 @@ fn hit() -> impl Strategy<Value = Hit> {
         prop::option::of(0..4u8),
         prop::option::of(0..3u8),
         0..2u8,
+        prop::option::weighted(0.2, 0..2u8),
     )
-        .prop_map(|(user, session, days_ago, second, name, campaign, order, country)| Hit {
-            user,
-            session,
-            days_ago,
-            second,
-            name,
-            campaign,
-            order,
-            country,
+        .prop_map(|(user, session, days_ago, second, name, campaign, order, country, id)| {
+            Hit { user, session, days_ago, second, name, campaign, order, country, id }
         })
 }
 
@@ -99,6 +99,9 @@ impl Hit {
             "batch_event_index": 1,
             "geo": {"country": if self.country == 0 { "Norway" } else { "Chile" }},
         });
+        if let Some(id) = self.id {
+            row["event_params"]["clicktrail_event_id"] = json!(format!("e{id}"));
+        }
         // One in four visitors gave no consent.
         if self.user > 0 || self.session != 3 {
             row["user_pseudo_id"] = json!(format!("h{history}u{}", self.user));
@@ -142,69 +145,6 @@ fn rows_of(hits: &[Hit], history: u32) -> RecordBatch {
     collect::decode([parsed.payload().as_slice()], None).unwrap()
 }
 
-/// Runs every model over all rows, one after another.
-struct Judge {
-    session: Session,
-    stream: Slot,
-    models: Vec<(String, Prepared, Slot)>,
-}
-
-impl Judge {
-    fn new(shop: &Shop) -> Self {
-        let workspace = shop.open().unwrap();
-        let engine = Embedded::new(EmbeddedSettings {
-            threads: 1,
-            memory_bytes: 1 << 30,
-            spill_dir: std::env::temp_dir(),
-        })
-        .unwrap();
-        let session = engine.single_threaded_session().unwrap();
-        let events = clicktrail_ingest::schema::events();
-        session.add_live_slot("ga4.events", Arc::clone(&events)).unwrap();
-        session.add_live_slot("ga4.events_intraday", Arc::clone(&events)).unwrap();
-        let stream = session.add_live_slot("live.events_stream", events).unwrap();
-        let compiled = workspace.compile(&SelectArgs::default()).unwrap();
-        let manifest = &workspace.project().manifest;
-        let mut models = Vec::new();
-        for id in manifest.order() {
-            let Some(node) = manifest.nodes.get(&id) else { continue };
-            if node.resource_type == ResourceType::Seed {
-                let QueryResult { schema, batches } =
-                    workspace.query(&format!("select * from {}", node.alias)).unwrap();
-                session.add_batches(&node.alias, schema, batches).unwrap();
-            }
-            let Some(found) = compiled.iter().find(|found| found.unique_id == id) else { continue };
-            if node.resource_type != ResourceType::Model {
-                continue;
-            }
-            match node.config.materialized {
-                Materialized::View => session.add_view(&node.alias, &found.sql).unwrap(),
-                Materialized::Ephemeral => {}
-                _ => {
-                    let plan = session.plan(&found.sql).unwrap();
-                    let prepared = session.prepare(&plan).unwrap();
-                    let slot = session.add_live_slot(&node.alias, plan.schema()).unwrap();
-                    models.push((node.alias.clone(), prepared, slot));
-                }
-            }
-        }
-        Self { session, stream, models }
-    }
-
-    fn tables(&self, rows: &RecordBatch) -> BTreeMap<String, Vec<String>> {
-        self.stream.set(vec![rows.clone()]);
-        let mut tables = BTreeMap::new();
-        for (name, plan, slot) in &self.models {
-            let batches = self.session.run_prepared(plan).unwrap();
-            let mut lines: Vec<String> = batches.iter().flat_map(shown).collect();
-            lines.sort_unstable();
-            tables.insert(name.clone(), lines);
-            slot.set(batches);
-        }
-        tables
-    }
-}
-
 /// A server and all that it was sent.
 struct World {
     shop: Shop,
@@ -235,46 +175,85 @@ impl World {
                 }
                 Step::Again(_) => continue,
                 Step::Restart => {
-                    self.live.store(&self.sent[self.stored..], self.seq).unwrap();
-                    self.stored = self.sent.len();
-                    drop(self.live);
-                    self.live = live_in(&self.shop, self.memory);
+                    self = self.restart();
                     continue;
                 }
             };
-            self.seq += 1;
-            self.live.apply(&rows, self.seq, NOW).unwrap();
-            self.sent.push(rows);
-            let all = concat_batches(&self.sent[0].schema(), &self.sent).unwrap();
-            let expected = judge.tables(&all);
-            for name in LIVE {
-                let place = format!("{name} after {} steps", self.sent.len() - before);
-                same(&place, &table(&self.live, name), &expected[name]);
+            self.take(rows);
+            self.compare(judge, self.sent.len() - before);
+        }
+        self.close(judge, variant);
+        self
+    }
+
+    /// Runs the histories side by side, a step of each at a time, and compares after each time. A step of all comes in
+    /// up to three frames. Restarts are those of the first history.
+    fn follow_crowd(mut self, judge: &Judge, crowd: &[Vec<Step>], variant: &Variant) -> Self {
+        let mut seen: Vec<Vec<RecordBatch>> = vec![Vec::new(); crowd.len()];
+        for time in 0..crowd.iter().map(Vec::len).max().unwrap_or(0) {
+            let mut together = Vec::new();
+            for (number, steps) in crowd.iter().enumerate() {
+                let rows = match steps.get(time) {
+                    Some(Step::Hits(hits)) => rows_of(hits, self.histories + number as u32 + 1),
+                    Some(Step::Again(which)) if !seen[number].is_empty() => {
+                        which.get(&seen[number]).clone()
+                    }
+                    Some(Step::Restart) if number == 0 => {
+                        self = self.restart();
+                        continue;
+                    }
+                    _ => continue,
+                };
+                seen[number].push(rows.clone());
+                together.push(rows);
+            }
+            for part in together.chunks(together.len().div_ceil(time % 3 + 1).max(1)) {
+                self.take(concat_batches(&part[0].schema(), part).unwrap());
+            }
+            if !self.sent.is_empty() {
+                self.compare(judge, time + 1);
             }
         }
+        self.histories += crowd.len() as u32;
+        self.close(judge, variant);
+        self
+    }
+
+    fn restart(mut self) -> Self {
+        self.live.store(&self.sent[self.stored..], self.seq).unwrap();
+        self.stored = self.sent.len();
+        drop(self.live);
+        self.live = live_in(&self.shop, self.memory);
+        self
+    }
+
+    /// The server's clock jumps to and fro meanwhile: no table may depend on when something was received.
+    fn take(&mut self, rows: RecordBatch) {
+        self.seq += 1;
+        let jump = (self.seq as i64 * 7 % 5 - 2) * 3_600_000_000;
+        self.live.apply(&rows, self.seq, NOW + jump).unwrap();
+        self.sent.push(rows);
+    }
+
+    /// Every live table against the plain run.
+    fn compare(&self, judge: &Judge, steps: usize) {
+        let all = concat_batches(&self.sent[0].schema(), &self.sent).unwrap();
+        let expected = judge.tables(&all);
+        for name in LIVE {
+            let place = format!("{name} after {steps} steps");
+            same(&place, &table(&self.live, name), &expected[name]);
+        }
+    }
+
+    /// The last checks of a history: the server's own audit, and the fold.
+    fn close(&self, judge: &Judge, variant: &Variant) {
         assert_eq!(self.live.audit(1, 10).unwrap(), 0);
-        if self.sent.len() > before {
+        if !self.sent.is_empty() {
             // An excluded channel is in no table, so the fold must be told of it.
             let email = ["news", "email", "w1"].map(str::to_owned);
             let known = HashMap::from([(email, "Email".to_owned())]);
             fold::check_with(&Followed { live: &self.live, judge }, variant.clone(), known);
         }
-        self
-    }
-}
-
-/// The live tables, for the fold; what does not follow the stream comes from the plain run.
-struct Followed<'a> {
-    live: &'a Live,
-    judge: &'a Judge,
-}
-
-impl Answers for Followed<'_> {
-    fn batches(&self, sql: &str) -> Vec<RecordBatch> {
-        if ["stg_events", "int_events", "int_traffic_sources"].iter().any(|t| sql.contains(t)) {
-            return self.judge.session.query(sql).unwrap().1;
-        }
-        self.live.query(sql).unwrap().result.batches
     }
 }
 
@@ -301,27 +280,71 @@ fn histories(variant: &Variant, memory: LiveMemory) {
     println!("compared at {} prefixes", prefixes.get());
 }
 
+fn crowds(variant: &Variant, memory: LiveMemory) {
+    let project = || variant.apply(Shop::demo().with("ga4_export", ""));
+    let judge = Judge::new(&project());
+    let (histories, prefixes) = (Cell::new(0), Cell::new(0));
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    let config = Config {
+        cases: cases.unwrap_or(CROWDS),
+        failure_persistence: None,
+        // Each try runs a whole crowd.
+        max_shrink_iters: 30,
+        ..Config::default()
+    };
+    TestRunner::new(config)
+        .run(&prop::collection::vec(steps(), CROWD), |crowd| {
+            World::new(project(), memory).follow_crowd(&judge, &crowd, variant);
+            histories.set(histories.get() + crowd.len());
+            prefixes.set(prefixes.get() + crowd.iter().map(Vec::len).sum::<usize>());
+            Ok(())
+        })
+        .unwrap();
+    println!("compared {} histories at {} prefixes", histories.get(), prefixes.get());
+}
+
 #[test]
 fn histories_by_click() {
     histories(&Variant::default(), LITTLE_MEMORY);
 }
 
-#[test]
-fn histories_by_session() {
-    let variant = Variant {
+fn by_session() -> Variant {
+    Variant {
         touch_grain: TouchGrain::Session,
         timezone: chrono_tz::Tz::America__New_York,
         ..Variant::default()
-    };
-    histories(&variant, LITTLE_MEMORY);
+    }
+}
+
+fn several_key_events() -> Variant {
+    Variant {
+        key_events: &[("purchase", 30), ("session_start", 7)],
+        excluded_channels: &["Email"],
+        ..Variant::default()
+    }
+}
+
+#[test]
+fn histories_by_session() {
+    histories(&by_session(), LITTLE_MEMORY);
 }
 
 #[test]
 fn histories_with_several_key_events() {
-    let variant = Variant {
-        key_events: &[("purchase", 30), ("session_start", 7)],
-        excluded_channels: &["Email"],
-        ..Variant::default()
-    };
-    histories(&variant, LiveMemory::default());
+    histories(&several_key_events(), LiveMemory::default());
+}
+
+#[test]
+fn crowds_by_click() {
+    crowds(&Variant::default(), LITTLE_MEMORY);
+}
+
+#[test]
+fn crowds_by_session() {
+    crowds(&by_session(), LITTLE_MEMORY);
+}
+
+#[test]
+fn crowds_with_several_key_events() {
+    crowds(&several_key_events(), LiveMemory::default());
 }

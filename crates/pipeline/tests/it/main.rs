@@ -7,6 +7,7 @@ mod events;
 mod fold;
 mod incremental;
 mod live;
+mod live_judge;
 mod live_property;
 mod own_model;
 mod sample;

@@ -1,5 +1,8 @@
 //! `ga4_event_key(…)`: the 128-bit identity of an event [2.19], as 32 hexadecimal digits.
 //!
+//! An event with an id of its sender's own is the same event whatever else a copy says: then only property, stream,
+//! visitor, name and that id count.
+//!
 //! md5 because every engine has it, so that the same event has the same key on BigQuery and DuckDB.
 //! It identifies, it protects nothing.
 
@@ -24,6 +27,12 @@ pub(super) const NAME: &str = "ga4_event_key";
 
 /// Scalar arguments before `event_params` and `items`.
 const SCALARS: usize = 9;
+
+/// Those of them that count beside an id of the sender's own: property, stream, visitor and name.
+const BESIDE_AN_ID: [usize; 4] = [0, 1, 2, 4];
+
+/// The param of such an id.
+const ID_PARAM: &str = "clicktrail_event_id";
 
 /// The function; see the module's text.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -63,11 +72,23 @@ impl ScalarUDFImpl for Ga4EventKey {
         let mut sorter = ParamSorter::default();
         for row in 0..rows {
             text.clear();
-            for scalar in &scalars {
-                scalar.render(row, &mut text);
+            let id = params.row(row).find(|&element| {
+                params.keys.is_valid(element)
+                    && params.keys.value(element) == ID_PARAM
+                    && params.text.is_valid(element)
+            });
+            for (place, scalar) in scalars.iter().enumerate() {
+                match id.is_none() || BESIDE_AN_ID.contains(&place) {
+                    true => scalar.render(row, &mut text),
+                    false => text.push(b'-'),
+                }
             }
-            sorter.render(&params, row, &mut text);
-            items.render(row, &mut text);
+            if let Some(element) = id {
+                render_param(&params, element, &mut text);
+            } else {
+                sorter.render(&params, row, &mut text);
+                items.render(row, &mut text);
+            }
             builder.append_value(hex(&Md5::digest(&text)).as_str());
         }
         Ok(ColumnarValue::Array(Arc::new(builder.finish())))
