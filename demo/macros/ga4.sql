@@ -210,13 +210,13 @@ coalesce(
 
 {#
   The 128-bit key of an event [2.19]; the rendering is defined in docs/models.md. An id of the sender's own, the param
-  clicktrail_event_id, stands for all but property, stream, visitor and name.
+  clicktrail_event_id, stands for all but property, stream, visitor, name and day.
 #}
 {% macro ga4_event_key(ga_session_id) %}{{ adapter.dispatch('ga4_event_key')(ga_session_id) }}{% endmacro %}
 {% macro clicktrail__ga4_event_key(ga_session_id) -%}
 ga4_event_key(
     '{{ var("property_id") }}', stream_id, user_pseudo_id, {{ ga_session_id }}, event_name, event_timestamp,
-    batch_page_id, batch_ordering_id, batch_event_index, event_params, items
+    batch_page_id, batch_ordering_id, batch_event_index, event_date, event_params, items
 )
 {%- endmacro %}
 {% macro duckdb__ga4_event_key(ga_session_id) -%}
@@ -296,7 +296,7 @@ to_hex(md5(if({{ id }} is not null,
 {%- endmacro %}
 {# What is hashed of an event with an id of its sender's own: absent values in the place of all else. #}
 {% macro ga4_event_id_rendering(stream_id, id) -%}
-{{ prefixed("'" ~ var('property_id') ~ "'") }}, {{ prefixed(stream_id) }}, {{ prefixed('user_pseudo_id') }}, '-', {{ prefixed('event_name') }}, '----19:clicktrail_event_ids', {{ prefixed(id) }}
+{{ prefixed("'" ~ var('property_id') ~ "'") }}, {{ prefixed(stream_id) }}, {{ prefixed('user_pseudo_id') }}, '-', {{ prefixed('event_name') }}, {{ prefixed('event_date') }}, '---19:clicktrail_event_ids', {{ prefixed(id) }}
 {%- endmacro %}
 {% macro bigquery_micros(value) -%}
 coalesce('d' || cast(safe_cast(round({{ value }} * 1000000) as int64) as string), 'n')

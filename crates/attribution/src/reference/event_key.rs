@@ -27,14 +27,15 @@ pub fn rendering(event: &RawEvent, property_id: &str) -> String {
         decimal(event.batch_event_index),
     ];
     let mut text = String::new();
-    // The sender's own id stands for all but property, stream, visitor and name.
+    // The sender's own id stands for all but property, stream, visitor, name and day.
     let is_id = |param: &&Param| {
         param.key.as_deref() == Some("clicktrail_event_id") && param.value.string_value.is_some()
     };
     if let Some(id) = event.params.iter().find(is_id) {
-        for (place, part) in parts.iter().enumerate() {
-            let counts = matches!(place, 0 | 1 | 2 | 4);
-            push_part(&mut text, part.as_deref().filter(|_| counts));
+        let [property, stream, visitor, _, name, ..] = &parts;
+        for part in [property, stream, visitor, &None, name, &event.event_date, &None, &None, &None]
+        {
+            push_part(&mut text, part.as_deref());
         }
         text.push_str(&param_text(id));
         return text;
@@ -147,13 +148,16 @@ mod tests {
     fn the_senders_own_id_stands_for_the_event() {
         let with = |id: &str, at: i64| RawEvent {
             event_timestamp: Some(at),
+            event_date: Some("20260101".to_owned()),
             params: vec![Param::int("ga_session_id", at), Param::text("clicktrail_event_id", id)],
             ..row()
         };
-        let expected = "2:p1-3:u.1-8:purchase----19:clicktrail_event_ids2:o7";
+        let expected = "2:p1-3:u.1-8:purchase8:20260101---19:clicktrail_event_ids2:o7";
         assert_eq!(rendering(&with("o7", 5), "p1"), expected);
         assert_eq!(event_key(&with("o7", 5), "p1"), event_key(&with("o7", 9), "p1"));
         assert_ne!(event_key(&with("o7", 5), "p1"), event_key(&with("o8", 5), "p1"));
+        let day = RawEvent { event_date: Some("20260102".to_owned()), ..with("o7", 5) };
+        assert_ne!(event_key(&with("o7", 5), "p1"), event_key(&day, "p1"));
         let other = RawEvent { user_pseudo_id: Some("u.2".to_owned()), ..with("o7", 5) };
         assert_ne!(event_key(&with("o7", 5), "p1"), event_key(&other, "p1"));
     }

@@ -83,7 +83,7 @@ fn the_event_key_is_of_the_content_alone() {
 "#;
     let keys = query(
         json,
-        "select ga4_event_key('p', 's', 'u', 5, 'view', 7, null, null, null, event_params, items) from events order by n",
+        "select ga4_event_key('p', 's', 'u', 5, 'view', 7, null, null, null, '20260101', event_params, items) from events order by n",
     );
     assert_eq!(keys[0], keys[1]);
     assert_ne!(keys[0], keys[2]);
@@ -102,10 +102,10 @@ fn an_id_of_the_senders_own_is_the_key() {
 "#;
     let keys = query(
         json,
-        "select ga4_event_key('p', 's', 'u', n, 'buy', n, null, null, n, event_params, items) from events order by n",
+        "select ga4_event_key('p', 's', 'u', n, 'buy', n, null, null, n, '20260101', event_params, items) from events order by n",
     );
     assert_eq!(keys[0], keys[1]);
-    let rendering = "1:p1:s1:u-3:buy----19:clicktrail_event_ids2:o7";
+    let rendering = "1:p1:s1:u-3:buy8:20260101---19:clicktrail_event_ids2:o7";
     assert_eq!(rows(&session().0, &format!("select md5('{rendering}')")), [keys[0].clone()]);
 }
 

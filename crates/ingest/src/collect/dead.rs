@@ -40,7 +40,8 @@ impl DeadLetter {
         match self.route.as_str() {
             "/mp/collect" => measurement_protocol("", &self.raw, receipt, limits),
             "/v1/events" => rows(&self.raw, receipt, limits),
-            _ => gtag("", &self.raw, receipt, limits),
+            // What is kept of a hit is one line of fields, those of its request included.
+            _ => gtag(&String::from_utf8_lossy(&self.raw), b"", receipt, limits),
         }
     }
 }

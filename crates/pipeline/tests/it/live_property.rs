@@ -282,7 +282,9 @@ fn histories(variant: &Variant, memory: LiveMemory) {
 
 fn crowds(variant: &Variant, memory: LiveMemory) {
     let project = || variant.apply(Shop::demo().with("ga4_export", ""));
-    let judge = Judge::new(&project());
+    let first = World::new(project(), memory);
+    let judge = Judge::new(&first.shop);
+    drop(first);
     let (histories, prefixes) = (Cell::new(0), Cell::new(0));
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
     let config = Config {

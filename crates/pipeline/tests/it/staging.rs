@@ -145,6 +145,7 @@ fn check(file: &Path) {
     let name = file.file_name().unwrap().to_str().unwrap();
     let shop = shop.with("ga4_export", format!("data/{name}"));
     shop.run(clicktrail_pipeline::Verb::Seed, &[]);
+    shop.run(clicktrail_pipeline::Verb::Run, &["stg_source_categories", "stg_exchange_rates"]);
     let sites = Sites::read(&shop);
     let reader: Box<dyn Read> = match name.ends_with(".gz") {
         true => Box::new(MultiGzDecoder::new(File::open(file).unwrap())),
@@ -253,6 +254,7 @@ fn raw(row: &Value) -> RawEvent {
         stream_id: text(&row["stream_id"]),
         user_pseudo_id: text(&row["user_pseudo_id"]),
         event_name: text(&row["event_name"]),
+        event_date: text(&row["event_date"]),
         event_timestamp: int(&row["event_timestamp"]),
         batch_page_id: int(&row["batch_page_id"]),
         batch_ordering_id: int(&row["batch_ordering_id"]),

@@ -9,6 +9,8 @@ pub struct RawEvent {
     pub user_pseudo_id: Option<String>,
     /// GA4 event name.
     pub event_name: Option<String>,
+    /// Day in the property's zone, `YYYYMMDD`.
+    pub event_date: Option<String>,
     /// Microseconds since 1970, UTC.
     pub event_timestamp: Option<i64>,
     /// As exported: null stays null.

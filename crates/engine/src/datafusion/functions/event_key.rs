@@ -1,7 +1,7 @@
 //! `ga4_event_key(…)`: the 128-bit identity of an event [2.19], as 32 hexadecimal digits.
 //!
 //! An event with an id of its sender's own is the same event whatever else a copy says: then only property, stream,
-//! visitor, name and that id count.
+//! visitor, name, day and that id count. The day, because rows of one day are all that a build reads to find copies.
 //!
 //! md5 because every engine has it, so that the same event has the same key on BigQuery and DuckDB.
 //! It identifies, it protects nothing.
@@ -26,10 +26,15 @@ use super::params::ParamLists;
 pub(super) const NAME: &str = "ga4_event_key";
 
 /// Scalar arguments before `event_params` and `items`.
-const SCALARS: usize = 9;
+const SCALARS: usize = 10;
 
-/// Those of them that count beside an id of the sender's own: property, stream, visitor and name.
-const BESIDE_AN_ID: [usize; 4] = [0, 1, 2, 4];
+/// Those of them that count where there is no id of the sender's own: all but the day, which the time decides.
+const WITHOUT_ID: [Option<usize>; 9] =
+    [Some(0), Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), Some(7), Some(8)];
+
+/// Those that count beside such an id, in the same places: property, stream, visitor, name, and the day for the time.
+const BESIDE_ID: [Option<usize>; 9] =
+    [Some(0), Some(1), Some(2), None, Some(4), Some(9), None, None, None];
 
 /// The param of such an id.
 const ID_PARAM: &str = "clicktrail_event_id";
@@ -77,10 +82,10 @@ impl ScalarUDFImpl for Ga4EventKey {
                     && params.keys.value(element) == ID_PARAM
                     && params.text.is_valid(element)
             });
-            for (place, scalar) in scalars.iter().enumerate() {
-                match id.is_none() || BESIDE_AN_ID.contains(&place) {
-                    true => scalar.render(row, &mut text),
-                    false => text.push(b'-'),
+            for place in if id.is_some() { BESIDE_ID } else { WITHOUT_ID } {
+                match place {
+                    Some(place) => scalars[place].render(row, &mut text),
+                    None => text.push(b'-'),
                 }
             }
             if let Some(element) = id {
