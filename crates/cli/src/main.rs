@@ -22,6 +22,10 @@ use crate::args::Cli;
 use crate::failure::{EXIT_INTERNAL, Outcome};
 use crate::session::Session;
 
+/// Events, plans and rows are many small allocations on several threads; see docs/decisions.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     failure::install_panic_hook();
     let matches = Cli::command().get_matches();

@@ -263,16 +263,17 @@ fn write_plain(
     path: &str,
     oddities: &mut Oddities,
 ) -> Result<(), Refusal> {
-    let path = format!("{path}.{}", params::head(name));
+    // Only named when something is wrong with it, or it is a struct: nearly all are plain.
+    let path = || format!("{path}.{}", params::head(name));
     let mut outcome = Ok(());
     Members::write(out, |param| {
         param.text("key", Some(name));
         match json {
             Json::Object(_) => {
                 let value_type = value_field.data_type();
-                outcome = write_value(param.key("value"), value_type, json, &path, oddities);
+                outcome = write_value(param.key("value"), value_type, json, &path(), oddities);
             }
-            Json::List(_) => outcome = Err(wrong_type(&path, "a plain value", json)),
+            Json::List(_) => outcome = Err(wrong_type(&path(), "a plain value", json)),
             _ => {
                 let out = param.key("value");
                 Members::write(out, |value| {

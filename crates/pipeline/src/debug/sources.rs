@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 
 use super::{bad, counted, good, refused};
 use crate::error::PipelineError;
-use crate::feeds::Feeds;
+use crate::feeds::{Feeds, STREAM, STREAM_NAME};
 use crate::problem::nearest;
+use crate::warehouse::Warehouse;
 use crate::workspace::Check;
 
 const EXPORT: &str = "ga4_export";
@@ -40,6 +41,7 @@ pub(super) fn checks(mut project: Project) -> Vec<Check> {
         checks.push(refused("vars", &error, "correct `max_bad_rows`"));
         project.vars.clear();
     }
+    let taken_in = taken_in(&project);
     let (mut files, mut failed) = (0, false);
     for source in &sources {
         let subject = format!("source {}.{}", source.source_name, source.name);
@@ -52,6 +54,14 @@ pub(super) fn checks(mut project: Project) -> Vec<Check> {
         project.vars = only(&vars, var);
         let check = match Feeds::find(&project) {
             Err(error) => wrong_pattern(subject, &error, var),
+            Ok(_) if name == STREAM_NAME && !is_set(&vars, var) && taken_in.is_some() => {
+                let rows = taken_in.unwrap_or_default();
+                files += 1;
+                good(
+                    subject,
+                    format!("{} that `clicktrail serve` took in", counted(rows, "row", "rows")),
+                )
+            }
             Ok(feeds) if feeds.files(&name).is_empty() => no_files(subject, var, &vars),
             Ok(feeds) => {
                 files += feeds.files(&name).len();
@@ -66,6 +76,12 @@ pub(super) fn checks(mut project: Project) -> Vec<Check> {
         require_files(&mut checks);
     }
     checks
+}
+
+/// Rows of the table that a collector's events are in; without one there is nothing to say.
+fn taken_in(project: &Project) -> Option<usize> {
+    let table = Warehouse::of(project).snapshot(STREAM.1).ok().flatten()?;
+    usize::try_from(table.rows()).ok()
 }
 
 fn only(vars: &Map<String, Value>, name: &str) -> Map<String, Value> {
