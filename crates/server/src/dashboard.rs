@@ -15,6 +15,10 @@ pub trait Dashboard: Send + Sync {
     /// Results of data tests as JSON counts; null before they ran. Must be cheap.
     fn tests(&self) -> Value;
 
+    /// When the tests ended whose results pages tell, microseconds since 1970; 0 before any ran. They change without the
+    /// tables, so that it is part of what a page is of.
+    fn tested_at(&self) -> i64;
+
     /// A page's answer. May block: it is called on a thread for blocking work.
     ///
     /// # Errors

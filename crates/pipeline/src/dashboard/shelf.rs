@@ -165,6 +165,11 @@ impl Shelf {
         self.kept().outcomes.counts()
     }
 
+    /// When the tests ended whose results pages tell, microseconds since 1970; 0 before any ran.
+    pub fn tested_at(&self) -> i64 {
+        self.kept().outcomes.tested_at()
+    }
+
     /// A page. `build` is what Settings shows of the server.
     ///
     /// # Errors

@@ -77,6 +77,11 @@ impl Outcomes {
             "skipped": summary.count(Status::Skipped) })
     }
 
+    /// When the tests ended, microseconds since 1970; 0 before any ran.
+    pub(crate) fn tested_at(&self) -> i64 {
+        self.tests.as_ref().map_or(0, |(at, _)| *at)
+    }
+
     /// The same for the envelope, with the tests that did not pass and what depends on what they test.
     pub(crate) fn told(&self, project: &Project) -> Value {
         let mut told = self.counts();

@@ -42,6 +42,11 @@ impl Live {
         self.kept().outcomes.counts()
     }
 
+    /// When the tests ended whose results pages tell, microseconds since 1970; 0 before any ran.
+    pub fn tested_at(&self) -> i64 {
+        self.kept().outcomes.tested_at()
+    }
+
     /// Runs data and unit tests over the tables of the last build, for Health. Nothing is stored or built
     /// meanwhile, so that the tables are of one state.
     ///

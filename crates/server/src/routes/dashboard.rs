@@ -27,6 +27,7 @@ pub(crate) const OPENAPI: &str = include_str!("../openapi.json");
 pub(crate) struct Answered {
     pub(crate) body: Arc<str>,
     pub(crate) etag: Option<String>,
+    tested_at: i64,
 }
 
 /// The pages that have no id.
@@ -104,9 +105,10 @@ async fn respond(
     if let Some(dashboard) = &app.dashboard
         && let Some(snapshot) = dashboard.snapshot()
         && !["health", "lineage", "node"].contains(&page)
-        && matches(headers, &tag(&key(&ask, &snapshot)))
+        && let etag = tag(&key(&ask, &snapshot), dashboard.tested_at())
+        && matches(headers, &etag)
     {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag(&key(&ask, &snapshot)))]).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
     }
     let answered = answer(app, ask).await?;
     let mut response = Response::new(axum::body::Body::from(answered.body.to_string()));
@@ -133,11 +135,13 @@ pub(crate) async fn answer(app: &Arc<App>, ask: PageAsk) -> Result<Answered, Pro
     let wanted = ask.query.iter().find(|(name, value)| name == "snap" && !value.is_empty());
     let wanted = wanted.map_or(snapshot.clone(), |(_, value)| value.clone());
     let question = key(&ask, &wanted);
-    if let Some(kept) = kept(app, &question) {
-        return Ok(kept);
-    }
     if wanted != snapshot {
-        return Err(expired());
+        return kept(app, &question).ok_or_else(expired);
+    }
+    let tested_at = dashboard.tested_at();
+    let current = || kept(app, &question).filter(|kept| kept.tested_at == tested_at);
+    if let Some(kept) = current() {
+        return Ok(kept);
     }
     let flight = Arc::clone(
         app.flights
@@ -146,7 +150,7 @@ pub(crate) async fn answer(app: &Arc<App>, ask: PageAsk) -> Result<Answered, Pro
             .get_or_insert(question.clone(), Arc::default),
     );
     let _turn = flight.lock().await;
-    if let Some(kept) = kept(app, &question) {
+    if let Some(kept) = current() {
         return Ok(kept);
     }
     let Ok(turn) = Arc::clone(&app.queries).try_acquire_owned() else {
@@ -163,7 +167,8 @@ pub(crate) async fn answer(app: &Arc<App>, ask: PageAsk) -> Result<Answered, Pro
     let PageAnswer { snapshot, body, fixed } = answered.map_err(|failure| told(app, failure))?;
     // The tables may have moved between the question and its answer.
     let question = key(&ask, &snapshot);
-    let answered = Answered { body: body.into(), etag: fixed.then(|| tag(&question)) };
+    let etag = fixed.then(|| tag(&question, tested_at));
+    let answered = Answered { body: body.into(), etag, tested_at };
     if fixed {
         let mut pages = app.pages.lock().unwrap_or_else(PoisonError::into_inner);
         pages.put(question, answered.clone());
@@ -211,8 +216,8 @@ fn key(ask: &PageAsk, snapshot: &str) -> String {
     json!([snapshot, ask.page, ask.id, ask.csv, query]).to_string()
 }
 
-fn tag(key: &str) -> String {
-    format!("\"{}\"", hex(&Sha256::digest(key)[..12]))
+fn tag(key: &str, tested_at: i64) -> String {
+    format!("\"{}\"", hex(&Sha256::digest(format!("{key}\n{tested_at}"))[..12]))
 }
 
 /// The keys of a query string.

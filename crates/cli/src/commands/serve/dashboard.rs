@@ -114,6 +114,10 @@ impl Dashboard for Pages {
         self.live.tests()
     }
 
+    fn tested_at(&self) -> i64 {
+        self.live.tested_at()
+    }
+
     fn page(&self, ask: &PageAsk) -> Result<PageAnswer, PageFailure> {
         let request =
             PageRequest { page: ask.page.clone(), id: ask.id.clone(), query: ask.query.clone() };

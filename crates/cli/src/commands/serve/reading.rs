@@ -158,6 +158,10 @@ impl Dashboard for Reading {
         self.shelf.tests()
     }
 
+    fn tested_at(&self) -> i64 {
+        self.shelf.tested_at()
+    }
+
     fn page(&self, ask: &PageAsk) -> Result<PageAnswer, PageFailure> {
         let request =
             PageRequest { page: ask.page.clone(), id: ask.id.clone(), query: ask.query.clone() };
