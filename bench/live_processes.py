@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 # For 20 M events.
 START_SECONDS = 1_800
 DRAIN_SECONDS = 600
+SETTLE_SECONDS = 300
 TICKS = os.sysconf("SC_CLK_TCK")
 CREDITS = """
 select attribution_model, sum(credit_micros) as micros from mart_attribution_daily group by 1
@@ -44,6 +45,15 @@ class Server:
             self.kill()
             raise
         self.ready_seconds = time.monotonic() - started
+        self.settle()
+
+    def settle(self) -> None:
+        """Waits for the data tests, which run once beside everything after a start."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        before, now = -1.0, self.cpu_seconds()
+        while now - before > 0.05 and time.monotonic() < deadline:
+            time.sleep(0.5)
+            before, now = now, self.cpu_seconds()
 
     def address(self) -> int | None:
         """The port, once the server has told it."""

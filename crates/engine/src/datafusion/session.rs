@@ -27,7 +27,7 @@ use crate::delta::{DeltaProvider, Snapshot};
 use crate::error::{EngineError, Result};
 
 /// Rows of a batch: a few columns of it stay in a core's cache.
-const BATCH_ROWS: usize = 8_192;
+pub(super) const BATCH_ROWS: usize = 8_192;
 
 /// Limits of the embedded engine.
 #[derive(Debug, Clone)]
