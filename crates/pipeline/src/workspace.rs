@@ -263,6 +263,7 @@ impl Workspace {
             request,
             changes: Mutex::default(),
             results: Mutex::default(),
+            schemas: Mutex::default(),
         };
         let outcome = run.execute(selected);
         crate::live::keep_restated(self, &run)?;

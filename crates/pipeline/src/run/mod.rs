@@ -12,6 +12,7 @@ pub(crate) mod tests;
 pub(crate) mod unit_tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
 use std::sync::Mutex;
 
 use clicktrail_engine::datafusion::Embedded;
@@ -44,7 +45,12 @@ pub(crate) struct Run<'a> {
     /// Tables written by this run, by name.
     pub(crate) changes: Mutex<BTreeMap<String, Change>>,
     pub(crate) results: Mutex<Vec<NodeResult>>,
+    /// What unit tests know of the columns of models.
+    pub(crate) schemas: Mutex<Option<unit_tests::Schemas>>,
 }
+
+/// Stack of a thread that plans: nested views recurse deeply.
+const STACK_BYTES: usize = 16 << 20;
 
 /// State of the nodes of a run.
 struct Progress {
@@ -82,6 +88,7 @@ impl Run<'_> {
                 });
             };
             match first {
+                Step::Alone(id) if self.is_unit_test(&id) => self.unit_tests(&ready, &mut progress),
                 Step::Alone(id) => {
                     let result = self.alone(&id);
                     self.end(&mut progress, result);
@@ -90,6 +97,39 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    fn is_unit_test(&self, id: &str) -> bool {
+        self.catalog.project.manifest.unit_tests.contains_key(id)
+    }
+
+    /// Runs the unit tests among nodes that are ready, as many at a time as there are threads: they read no table, and
+    /// nearly all they do is planning, which is the work of one thread.
+    fn unit_tests(&self, ready: &[String], progress: &mut Progress) {
+        let tests: Vec<&String> = ready.iter().filter(|id| self.is_unit_test(id)).collect();
+        for together in tests.chunks(self.engine.threads().max(1)) {
+            if self.request.fail_fast && !progress.bad.is_empty() {
+                return;
+            }
+            let results: Vec<NodeResult> = std::thread::scope(|scope| {
+                let begun: Vec<_> = together
+                    .iter()
+                    .map(|id| {
+                        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+                        (*id, thread.spawn_scoped(scope, || self.alone(id)))
+                    })
+                    .collect();
+                let ended = begun.into_iter().map(|(id, thread)| match thread {
+                    Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                    // No more threads: this one is as good.
+                    Err(_) => self.alone(id),
+                });
+                ended.collect()
+            });
+            for result in results {
+                self.end(progress, result);
+            }
+        }
     }
 
     fn order(&self) -> Order<'_> {

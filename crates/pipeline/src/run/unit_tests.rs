@@ -1,7 +1,7 @@
 //! YAML unit tests: given rows in, expected rows out, no data read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -97,46 +97,57 @@ fn evaluate(run: &Run<'_>, test: &UnitTest) -> Result<Vec<String>> {
     compare(&of_sql, test, &schema, &batches)
 }
 
-/// Name and columns of everything a model reads, found by planning what is above it.
-fn schemas(run: &Run<'_>, node: &Node) -> Result<BTreeMap<String, (String, SchemaRef)>> {
-    let session = run.engine.single_threaded_session()?;
-    let mut found = BTreeMap::new();
-    schemas_above(run, &session, &node.unique_id, &mut found)?;
-    let mut wanted: BTreeSet<&String> = run.catalog.parents(&node.unique_id).iter().collect();
-    wanted.insert(&node.unique_id);
-    found.retain(|id, _| wanted.contains(id));
-    Ok(found)
+/// Name and columns of models, seeds and sources, found by planning what is above them; each once in a run.
+pub(crate) struct Schemas {
+    session: Session,
+    found: BTreeMap<String, (String, SchemaRef)>,
 }
 
-fn schemas_above(
-    run: &Run<'_>,
-    session: &Session,
-    id: &str,
-    found: &mut BTreeMap<String, (String, SchemaRef)>,
-) -> Result<()> {
-    for parent in run.catalog.parents(id) {
-        if found.contains_key(parent) {
-            continue;
-        }
-        if let Some(source) = run.catalog.project.manifest.sources.get(parent) {
-            if let Some(name) = Feeds::name_of(source) {
-                let schema = clicktrail_ingest::schema::events();
-                session.add_slot(&name, Arc::clone(&schema))?;
-                found.insert(parent.clone(), (name, schema));
+/// Those of everything a model reads.
+fn schemas(run: &Run<'_>, node: &Node) -> Result<BTreeMap<String, (String, SchemaRef)>> {
+    let mut known = run.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = match &mut *known {
+        Some(known) => known,
+        none => none.insert(Schemas {
+            session: run.engine.single_threaded_session()?,
+            found: BTreeMap::new(),
+        }),
+    };
+    known.above(run, &node.unique_id)?;
+    let wanted = run.catalog.parents(&node.unique_id).iter().chain([&node.unique_id]);
+    let of = |id: &String| Some((id.clone(), known.found.get(id)?.clone()));
+    Ok(wanted.filter_map(of).collect())
+}
+
+impl Schemas {
+    fn above(&mut self, run: &Run<'_>, id: &str) -> Result<()> {
+        for parent in run.catalog.parents(id) {
+            if self.found.contains_key(parent) {
+                continue;
             }
-            continue;
+            if let Some(source) = run.catalog.project.manifest.sources.get(parent) {
+                if let Some(name) = Feeds::name_of(source) {
+                    self.add(parent, name, clicktrail_ingest::schema::events())?;
+                }
+                continue;
+            }
+            let Some(node) = run.catalog.node(parent) else { continue };
+            let schema = if node.resource_type == ResourceType::Seed {
+                seeds::read(run.catalog.project, node)?.0
+            } else {
+                self.above(run, parent)?;
+                self.session.plan(&run.catalog.compile(node)?.sql)?.schema()
+            };
+            self.add(parent, node.alias.clone(), schema)?;
         }
-        let Some(node) = run.catalog.node(parent) else { continue };
-        let schema = if node.resource_type == ResourceType::Seed {
-            seeds::read(run.catalog.project, node)?.0
-        } else {
-            schemas_above(run, session, parent, found)?;
-            session.plan(&run.catalog.compile(node)?.sql)?.schema()
-        };
-        session.add_slot(&node.alias, Arc::clone(&schema))?;
-        found.insert(parent.clone(), (node.alias.clone(), schema));
+        Ok(())
     }
-    Ok(())
+
+    fn add(&mut self, id: &str, name: String, schema: SchemaRef) -> Result<()> {
+        self.session.add_slot(&name, Arc::clone(&schema))?;
+        self.found.insert(id.to_owned(), (name, schema));
+        Ok(())
+    }
 }
 
 /// Given rows as a batch: columns that are not given are null.
