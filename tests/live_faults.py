@@ -1,6 +1,6 @@
 """What was acknowledged stays, whatever happens to the server: kill -9, a full disk, a damaged log.
 
-    tests/live_faults.py              all checks, 20 kills
+    tests/live_faults.py              all checks, 40 kills
     KILLS=200 tests/live_faults.py kills
     SEED=7 tests/live_faults.py       the same kills and damages again, as far as the machine allows
 """
@@ -24,7 +24,7 @@ import live_server as live
 from harness import Checks
 from live_server import DAY, Server, nonces, now_micros, post_rows, query, run, visit
 
-KILLS = int(os.environ.get("KILLS", "20"))
+KILLS = int(os.environ.get("KILLS", "40"))
 SEED = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
 SENDERS = 3
 # More kills take longer; the tables at the end must fit into one answer of the API.
