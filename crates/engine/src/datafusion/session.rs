@@ -149,8 +149,6 @@ impl Session {
         options.sql_parser.enable_ident_normalization = true;
         options.execution.parquet.pushdown_filters = true;
         options.execution.collect_statistics = false;
-        // A plan that is kept keeps the bounds that a join found in an earlier run, and drops rows by them in the next.
-        options.optimizer.enable_join_dynamic_filter_pushdown = false;
         // It would turn one walk over the params of an event into one walk for each param that is read.
         options.optimizer.enable_leaf_expression_pushdown = false;
         if parallelism == 1 {
