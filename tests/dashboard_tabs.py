@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from dashboard_browser import settled, until
-from dashboard_stream import delays_of, kpi, send, streaming, told, watch
+from dashboard_stream import TOLD, delays_of, kpi, send, streaming, told, watch
 from harness import Checks
 from live_server import now_micros
 
@@ -33,7 +33,7 @@ def rates(checks: Checks, web, project: Path) -> None:
         before = told(page)
         watch(page)
         send(web, project, "--count", str(count), "--rate", str(rate), "--batch", str(batch))
-        until(page, f"Number(document.querySelector('[data-live=seq]').innerText.replaceAll(',', '')) >= {before + count}", 30)
+        until(page, f"{TOLD} >= {before + count}", 30)
         page.wait_for_timeout(300)
         checks.holds(f"{count} events at {rate}/s are all told, in order, none twice", holes(page.evaluate(NUMBERS), before, before + count))
         p50, p95, most, rows = delays_of(page)
@@ -68,7 +68,7 @@ def tabs(checks: Checks, web, project: Path) -> None:
     sessions = [kpi(page, "sessions") for page in overview]
     send(web, project, "--count", "60", "--rate", "60", "--batch", "5")
     for page in live:
-        until(page, f"Number(document.querySelector('[data-live=seq]').innerText.replaceAll(',', '')) >= {before + 60}", 30)
+        until(page, f"{TOLD} >= {before + 60}", 30)
         checks.holds("a tab is told every event once", holes(page.evaluate(NUMBERS), before, before + 60))
     for page, value in zip(overview, sessions):
         until(page, f"Number(document.querySelector('[data-kpi=sessions]').dataset.exact) !== {value}", 30)
@@ -81,7 +81,7 @@ def tabs(checks: Checks, web, project: Path) -> None:
     live = [page for page in live if page is not leader]
     send(web, project, "--count", "40", "--rate", "40", "--batch", "5")
     for page in live:
-        until(page, f"Number(document.querySelector('[data-live=seq]').innerText.replaceAll(',', '')) >= {before + 100}", 30)
+        until(page, f"{TOLD} >= {before + 100}", 30)
         checks.holds("the tab with the connection went, and nothing is lost in another", holes(page.evaluate(NUMBERS), before, before + 100))
     checks.equal("one tab took the connection over", sum(page.evaluate("window.opened") for page in pages), 1)
     context.close()
@@ -103,9 +103,9 @@ def still_tabs(checks: Checks, web, project: Path) -> None:
     until(other, "window.opened === 1", 10)
     checks.holds("a tab that rests leaves the connection to one that is seen", "")
     send(web, project, "--count", "30", "--rate", "60")
-    until(other, f"Number(document.querySelector('[data-live=seq]').innerText.replaceAll(',', '')) >= {before + 30}", 30)
+    until(other, f"{TOLD} >= {before + 30}", 30)
     one.evaluate("window.__hide(false)")
-    until(one, f"Number(document.querySelector('[data-live=seq]').innerText.replaceAll(',', '')) >= {before + 30}", 10)
+    until(one, f"{TOLD} >= {before + 30}", 10)
     checks.holds("and is told what it missed when it is seen again", holes(one.evaluate(NUMBERS), before, before + 30))
     checks.equal("through the other's connection", one.evaluate("window.opened"), 1)
     context.close()

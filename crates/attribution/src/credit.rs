@@ -135,7 +135,7 @@ pub fn credits_by_fractions(weights: &[f64]) -> Result<Vec<i64>, AttributionErro
     Ok(weights.iter().map(share).collect())
 }
 
-fn bad_weight(position: usize, weight: impl ToString) -> AttributionError {
+pub(crate) fn bad_weight(position: usize, weight: impl ToString) -> AttributionError {
     AttributionError::BadWeight { position, weight: weight.to_string() }
 }
 

@@ -25,7 +25,7 @@ mod tests;
 pub use paths::{PathCounts, PathCountsBuilder};
 
 use crate::AttributionError;
-use crate::credit::{MICROS, split_to_nearest};
+use crate::credit::{MICROS, bad_weight, split_to_nearest};
 
 /// Order of the Markov chain when nobody says.
 pub const ORDER_DEFAULT: usize = 1;
@@ -238,14 +238,10 @@ fn channels(
 /// # Errors
 /// [`AttributionError::BadWeight`], [`AttributionError::ZeroWeights`].
 pub fn whole_weights(weights: &[f64]) -> Result<Vec<u64>, AttributionError> {
-    let bad = |(position, weight): (usize, &f64)| AttributionError::BadWeight {
-        position,
-        weight: weight.to_string(),
-    };
     let wrong =
         weights.iter().enumerate().find(|(_, weight)| !weight.is_finite() || **weight < 0.0);
-    if let Some(wrong) = wrong {
-        return Err(bad(wrong));
+    if let Some((position, weight)) = wrong {
+        return Err(bad_weight(position, weight));
     }
     let largest = weights.iter().copied().fold(0.0, f64::max);
     if largest == 0.0 {

@@ -168,7 +168,7 @@ fn decayed(age: i64, half_life: i64) -> u64 {
 
 /// Weights of `touches` touches: those named in `parts` have what they are given there, all others share
 /// `other` equally. All are multiplied by the number of others, which keeps them whole.
-fn in_parts(touches: usize, parts: &[(usize, u64)], other: u64) -> Vec<u64> {
+pub(crate) fn in_parts(touches: usize, parts: &[(usize, u64)], other: u64) -> Vec<u64> {
     let mut own: Vec<Option<u64>> = vec![None; touches];
     for &(place, weight) in parts {
         *own[place].get_or_insert(0) += weight;

@@ -236,6 +236,11 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A text as SQL writes it.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 /// Whether a text of SQL holds a name as a word.
 pub(crate) fn names(sql: &str, name: &str) -> bool {
     sql.split(|char: char| !char.is_alphanumeric() && char != '_')

@@ -227,7 +227,7 @@ fn of_warehouse(warehouse: &Warehouse) -> Vec<Check> {
         let path = Path::new(&shown(&ground)).join(dir.strip_prefix(&ground).unwrap_or(dir));
         return vec![good("warehouse", format!("{}, made by the first build", path.display()))];
     }
-    let tables = counted(tables(dir).len(), "table", "tables");
+    let tables = counted(warehouse.tables().unwrap_or_default().len(), "table", "tables");
     let lock = match warehouse.lock() {
         Ok(_) => good("lock", "free"),
         Err(error) => refused("lock", &error, "check the permissions of the warehouse"),
@@ -238,7 +238,7 @@ fn of_warehouse(warehouse: &Warehouse) -> Vec<Check> {
 /// Whether the files of the tables are as they were written: one line for each table that is not.
 fn of_files(warehouse: &Warehouse) -> Vec<Check> {
     let (mut checks, mut files, mut bytes) = (Vec::new(), 0, 0);
-    for name in tables(warehouse.dir()) {
+    for name in warehouse.tables().unwrap_or_default() {
         let found = warehouse.snapshot(&name).and_then(|table| {
             let Some(table) = table else { return Ok(()) };
             files += table.files.len();
@@ -268,17 +268,6 @@ fn probe(dir: &Path) -> std::io::Result<()> {
     let made = File::create(&path);
     let removed = fs::remove_file(&path);
     made.and(removed)
-}
-
-fn tables(dir: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter(|entry| entry.path().join("_delta_log").is_dir())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort_unstable();
-    names
 }
 
 #[cfg(test)]

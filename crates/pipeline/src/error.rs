@@ -168,16 +168,12 @@ impl PipelineError {
             Self::Project(error) => error.fault.to_string(),
             other => other.to_string(),
         };
-        Problem {
-            code: self.code(),
-            message,
-            hint: self.hint(),
-            file,
-            line,
-            column,
-            length: 0,
-            compiled: None,
-        }
+        Problem { file, line, column, ..Problem::new(self.code(), message, self.hint()) }
+    }
+
+    /// A fault under a code of its own, without a place.
+    pub(crate) fn coded(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Located(Box::new(Problem::new(code, message, Some(hint.into()))))
     }
 
     pub(crate) fn io(

@@ -77,7 +77,7 @@ fn of_feed(text: &str) -> Problem {
         Some((code, message)) => (code.to_owned(), message.to_owned()),
         None => ("E3003".to_owned(), text.to_owned()),
     };
-    Problem { code, message, hint, file: None, line: None, column: None, length: 0, compiled: None }
+    Problem::new(code, message, hint)
 }
 
 /// The most alike of some names.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{PipelineError, Result};
+
 /// How a node ended. The words are dbt's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -41,6 +43,26 @@ pub struct Problem {
     pub length: usize,
     /// The compiled SQL, with the line in it.
     pub compiled: Option<(PathBuf, usize)>,
+}
+
+impl Problem {
+    /// A problem without a place.
+    pub(crate) fn new(
+        code: impl Into<String>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+            hint,
+            file: None,
+            line: None,
+            column: None,
+            length: 0,
+            compiled: None,
+        }
+    }
 }
 
 /// The result of one node.
@@ -106,6 +128,15 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
+    /// Whether every node is well.
+    ///
+    /// # Errors
+    /// The first node's problem.
+    pub(crate) fn sound(self) -> Result<()> {
+        let problem = self.results.into_iter().find_map(|result| result.problem);
+        problem.map_or(Ok(()), |problem| Err(PipelineError::Located(Box::new(problem))))
+    }
+
     /// Results with a status.
     pub fn count(&self, status: Status) -> usize {
         self.results.iter().filter(|result| result.status == status).count()

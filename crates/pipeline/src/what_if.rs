@@ -68,10 +68,7 @@ impl Workspace {
         let after = if affected.is_empty() {
             before.clone()
         } else {
-            let summary = other.run_selected(&affected, &RunRequest::new(Verb::Run), reporter)?;
-            if let Some(problem) = summary.results.into_iter().find_map(|result| result.problem) {
-                return Err(PipelineError::Located(Box::new(problem)));
-            }
+            other.run_selected(&affected, &RunRequest::new(Verb::Run), reporter)?.sound()?;
             // Looked up in the folder of its own, or in the warehouse when nothing above it moves.
             other.warehouse.snapshot(DAILY)?.unwrap_or_else(|| before.clone())
         };

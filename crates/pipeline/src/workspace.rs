@@ -400,9 +400,7 @@ impl Workspace {
         if self.project.target.adapter == Adapter::Bigquery {
             return crate::remote::query(self, sql);
         }
-        let (engine, feeds) = (self.engine()?, self.lenient_feeds());
-        let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, false);
-        let session = self.session_for(&engine, &catalog, sql)?;
+        let session = self.session_of(&self.engine()?, sql)?;
         let (schema, batches) = session.query(sql).map_err(crate::problem::of_query)?;
         Ok(QueryResult { schema, batches })
     }
@@ -412,9 +410,7 @@ impl Workspace {
     /// # Errors
     /// As [`Workspace::query`].
     pub fn analyze(&self, sql: &str) -> Result<String> {
-        let (engine, feeds) = (self.engine()?, self.lenient_feeds());
-        let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, false);
-        Ok(self.session_for(&engine, &catalog, sql)?.analyze(sql)?)
+        Ok(self.session_of(&self.engine()?, sql)?.analyze(sql)?)
     }
 
     /// Missing export files are no reason to refuse a query on tables.

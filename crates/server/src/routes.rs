@@ -48,10 +48,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 /// The dashboard: pages, their files, their answers.
 fn dashboard_routes() -> Router<Arc<App>> {
     let mut router = Router::new()
-        .route("/api/v1/conversions/{id}/explain", get(dashboard::explain))
-        .route("/api/v1/events/{id}", get(dashboard::event))
-        .route("/api/v1/nodes/{name}", get(dashboard::node))
-        .route("/api/v1/filters/{dim}", get(dashboard::filter))
+        .route("/api/v1/conversions/{id}/explain", dashboard::about_one("explain"))
+        .route("/api/v1/events/{id}", dashboard::about_one("event"))
+        .route("/api/v1/nodes/{name}", dashboard::about_one("node"))
+        .route("/api/v1/filters/{dim}", dashboard::about_one("filter"))
         .route("/api/v1/export/{report}", get(dashboard::export))
         .route("/api/v1/live", get(live::live))
         .route("/api/v1/openapi.json", get(dashboard::openapi))
@@ -60,7 +60,7 @@ fn dashboard_routes() -> Router<Arc<App>> {
         .route("/", get(pages::page))
         .route("/live", get(pages::page))
         .route("/c/{id}", get(pages::page));
-    for page in ["overview", "models", "paths", "conversions", "health", "lineage", "settings"] {
+    for page in dashboard::PAGES {
         router = router.route(&format!("/api/v1/{page}"), get(dashboard::page));
         if page != "overview" {
             router = router.route(&format!("/{page}"), get(pages::page));
@@ -110,7 +110,7 @@ fn closed() -> Router<Arc<App>> {
 
 #[cfg(test)]
 mod tests {
-    use super::dashboard::OPENAPI;
+    use super::dashboard::{OPENAPI, PAGES};
 
     /// Paths as this file names them.
     fn routed() -> Vec<String> {
@@ -118,8 +118,7 @@ mod tests {
         let text = text.split("#[cfg(test)]").next().unwrap_or_default();
         let parts = text.split('"').filter(|part| part.starts_with("/api/v1/"));
         let plain = parts.filter(|part| !part.contains("{page}")).map(str::to_owned);
-        let pages = ["overview", "models", "paths", "conversions", "health", "lineage", "settings"];
-        plain.chain(pages.map(|page| format!("/api/v1/{page}"))).collect()
+        plain.chain(PAGES.map(|page| format!("/api/v1/{page}"))).collect()
     }
 
     #[test]

@@ -28,7 +28,7 @@ converted as (
 ),
 
 -- Touches of a key event's journeys.
-won as (
+won_touches as (
 
     select distinct
         conversions.person_key,
@@ -51,22 +51,7 @@ lost as (
         count(*) as touches,
         max(touched_at) as ended_at
     from (
-        select
-            touches.person_key,
-            touches.touch_id,
-            touches.touch_number,
-            touches.touched_at,
-            touches.channel,
-            won.touch_id is not null as is_won,
-            count(won.touch_id) over (
-                partition by touches.person_key order by touches.touch_number
-                rows between unbounded preceding and current row
-            ) as won_before
-        from {{ ref('int_touchpoints') }} as touches
-        left join won
-            on touches.person_key = won.person_key
-            and touches.touch_id = won.touch_id
-            and won.event_name = '{{ name }}'
+        {{ touches_by_won(name) }}
     ) as touches
     where not is_won
     group by person_key, won_before

@@ -7,6 +7,8 @@ won as (
 
     select
         conversions.event_name,
+        journeys.person_key,
+        journeys.touch_id,
         journeys.channel,
         journeys.position,
         journeys.touches,
@@ -16,6 +18,12 @@ won as (
     from {{ ref('int_journeys') }} as journeys
     inner join {{ ref('int_conversions') }} as conversions
         on journeys.person_key = conversions.person_key and journeys.conversion_id = conversions.conversion_id
+
+),
+
+won_touches as (
+
+    select distinct person_key, event_name, touch_id from won
 
 ),
 
@@ -39,24 +47,7 @@ lost_touches as (
         touches.is_won,
         touches.won_before
     from (
-        select
-            touches.person_key,
-            touches.channel,
-            touches.touch_number,
-            won_touches.touch_id is not null as is_won,
-            count(won_touches.touch_id) over (
-                partition by touches.person_key order by touches.touch_number
-                rows between unbounded preceding and current row
-            ) as won_before
-        from {{ ref('int_touchpoints') }} as touches
-        left join (
-            select distinct journeys.touch_id
-            from {{ ref('int_journeys') }} as journeys
-            inner join {{ ref('int_conversions') }} as conversions
-                on journeys.person_key = conversions.person_key
-                and journeys.conversion_id = conversions.conversion_id
-            where conversions.event_name = '{{ name }}'
-        ) as won_touches on touches.touch_id = won_touches.touch_id
+        {{ touches_by_won(name) }}
     ) as touches
     where not touches.is_won
     {% if not loop.last %}

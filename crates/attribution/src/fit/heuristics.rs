@@ -6,6 +6,7 @@
 
 use crate::AttributionError;
 use crate::credit::split_by_weights;
+use crate::models::in_parts;
 
 use super::PathCounts;
 
@@ -76,15 +77,7 @@ impl Heuristic {
             Self::Linear => vec![1; length],
             Self::Position { weights: [first, middle, last] } => match length {
                 1 => vec![1],
-                2 => vec![first, last],
-                _ => {
-                    // Each middle touch gets middle ÷ (length − 2): all weights times that divisor.
-                    let between = (length - 2) as u64;
-                    let mut weights = vec![middle; length];
-                    weights[0] = first * between;
-                    weights[length - 1] = last * between;
-                    weights
-                }
+                _ => in_parts(length, &[(0, first), (length - 1, last)], middle),
             },
             Self::TimeDecay { half_life_steps } => {
                 let weight = |touch: usize| {

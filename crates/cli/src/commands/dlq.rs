@@ -107,17 +107,13 @@ fn list(args: &ListArgs, session: &Session) -> Result<Outcome> {
     args.rows.check()?;
     let workspace = settings::open(&args.project, false, session)?;
     let filter = args.letters.filter();
-    let Some(letters) = workspace.dead_letter_rows(&filter)? else {
+    let found = match filter.reason.is_none() && filter.route.is_none() {
+        true => workspace.dead_letter_counts()?,
+        false => workspace.dead_letter_rows(&filter)?,
+    };
+    let Some(result) = found else {
         session.note("no event was refused up to now; a running server stores them every --publish-every and when it stops");
         return Ok(Outcome::Done);
-    };
-    let result = match filter.reason.is_none() && filter.route.is_none() {
-        true => workspace.query(
-            "select route, reason, count(*) as events, min(received_at) as first_received_at, \
-             max(received_at) as last_received_at \
-             from events_dead_letter group by route, reason order by events desc, route, reason",
-        )?,
-        false => letters,
     };
     args.rows.write(&result, session)?;
     Ok(Outcome::Done)

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::args::{ProjectArgs, TextOrJson};
 use crate::explain;
 use crate::failure::{Outcome, Usage};
-use crate::output::{stdout, write_document};
+use crate::output::{escaped, stdout, write_document};
 use crate::session::{SCHEMA_VERSION, Session};
 use crate::settings;
 
@@ -143,15 +143,6 @@ fn share(credit: &Value) -> String {
 
 fn told(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), escaped)
-}
-
-fn escaped(text: &str) -> String {
-    text.chars()
-        .flat_map(|char| match char.is_control() {
-            true => char.escape_default().collect::<Vec<_>>(),
-            false => vec![char],
-        })
-        .collect()
 }
 
 fn unknown(code: &str) -> Usage {

@@ -18,6 +18,6 @@ mod text;
 
 pub(crate) use frame::{Source, draw};
 pub(crate) use reporter::{JsonReporter, TextReporter};
-pub(crate) use rows::{RowFormat, write_rows};
+pub(crate) use rows::{RowFormat, escaped, write_rows};
 pub(crate) use terminal::{Color, Terminal, stdout, stdout_width, write_document};
 pub(crate) use text::{closing, count, counts, duration};

@@ -115,7 +115,8 @@ fn formatters<'a>(
     columns.map(|column| Ok(ArrayFormatter::try_new(column.as_ref(), options)?)).collect()
 }
 
-fn escaped(text: &str) -> String {
+/// The text without control characters, which a terminal would obey: they are shown as Rust writes them.
+pub(crate) fn escaped(text: &str) -> String {
     if !text.chars().any(char::is_control) {
         return text.to_owned();
     }

@@ -199,7 +199,7 @@ fn from_metadata(transport: &Transport, host: &str) -> Result<Value, Fault> {
         method: "GET",
         url: &url,
         headers: vec![("metadata-flavor", "Google".into())],
-        body: Vec::new(),
+        body: &[],
         repeatable: false,
     };
     let none = |_| Fault::new(FaultKind::Credentials, "there are none on this machine");
@@ -222,11 +222,12 @@ fn from_endpoint(
     }
     let body: Vec<String> =
         form.iter().map(|(key, value)| format!("{key}={}", percent_encoded(value))).collect();
+    let body = body.join("&");
     let call = Call {
         method: "POST",
         url,
         headers: vec![("content-type", "application/x-www-form-urlencoded".into())],
-        body: body.join("&").into_bytes(),
+        body: body.as_bytes(),
         repeatable: true,
     };
     let answer = transport.send(&call)?;

@@ -125,12 +125,12 @@ impl Client {
         Ok(())
     }
 
-    fn call(
+    pub(super) fn call(
         &self,
         method: &str,
         path: &str,
-        kind: &'static str,
-        body: Vec<u8>,
+        kind: &str,
+        body: &[u8],
         repeatable: bool,
     ) -> Result<Answer> {
         let url = format!("{}{path}", self.base);
@@ -146,7 +146,7 @@ impl Client {
             if let Some(project) = &self.settings.quota_project {
                 headers.push(("x-goog-user-project", project.clone()));
             }
-            let call = Call { method, url: &url, headers, body: body.clone(), repeatable };
+            let call = Call { method, url: &url, headers, body, repeatable };
             let answer = self.transport.send(&call)?;
             // A token may end early: another one, once.
             if answer.status == 401 && !renewed && self.tokens.forget() {
@@ -165,7 +165,7 @@ impl Client {
         again: bool,
     ) -> Result<Answer> {
         let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        self.call(method, path, "application/json", body, again)
+        self.call(method, path, "application/json", &body, again)
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value> {

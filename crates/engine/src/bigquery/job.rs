@@ -22,16 +22,10 @@ pub struct Query {
 /// What became of a job.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Done {
-    /// Id in BigQuery.
-    pub job_id: String,
     /// Bytes that the query read, or would read.
     pub bytes_processed: u64,
     /// Bytes that are paid for.
     pub bytes_billed: u64,
-    /// Whether the answer came from the cache.
-    pub cache_hit: bool,
-    /// Rows that a statement changed.
-    pub affected: Option<u64>,
     /// Columns of the answer, as BigQuery writes them.
     pub fields: Vec<Value>,
     /// Rows, as BigQuery writes them; empty unless they were asked for.
@@ -40,25 +34,7 @@ pub struct Done {
     pub attached: bool,
 }
 
-/// How a table is laid out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Layout {
-    /// Column of days by which it is partitioned.
-    pub partition_field: Option<String>,
-    /// Columns by which it is clustered.
-    pub cluster: Vec<String>,
-}
-
-/// How the rows of a load are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoadFormat {
-    /// One JSON object a line.
-    Ndjson,
-    /// Parquet.
-    Parquet,
-}
-
-/// A load job.
+/// A load job of rows, one JSON object a line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
     /// Id of the job without its prefix; the same id is never run twice.
@@ -67,12 +43,8 @@ pub struct Load {
     pub table: TableId,
     /// Columns, as BigQuery writes them.
     pub fields: Vec<Value>,
-    /// How the rows are written.
-    pub format: LoadFormat,
     /// Replace the table's rows, all at once; else add to them.
     pub replace: bool,
-    /// How a new table is laid out.
-    pub layout: Layout,
 }
 
 /// The part of a job's description that is the same for all.
@@ -91,25 +63,13 @@ pub(super) fn envelope(
 
 /// Configuration of a load.
 pub(super) fn load_configuration(load: &Load, labels: &Map<String, Value>) -> Value {
-    let mut settings = json!({
+    let settings = json!({
         "destinationTable": load.table.reference(),
         "schema": { "fields": load.fields },
-        "sourceFormat": match load.format {
-            LoadFormat::Ndjson => "NEWLINE_DELIMITED_JSON",
-            LoadFormat::Parquet => "PARQUET",
-        },
+        "sourceFormat": "NEWLINE_DELIMITED_JSON",
         "writeDisposition": if load.replace { "WRITE_TRUNCATE" } else { "WRITE_APPEND" },
         "createDisposition": "CREATE_IF_NEEDED",
     });
-    if load.format == LoadFormat::Parquet {
-        settings["parquetOptions"] = json!({ "enableListInference": true });
-    }
-    if let Some(field) = &load.layout.partition_field {
-        settings["timePartitioning"] = json!({ "type": "DAY", "field": field });
-    }
-    if !load.layout.cluster.is_empty() {
-        settings["clustering"] = json!({ "fields": load.layout.cluster });
-    }
     json!({ "load": settings, "labels": labels })
 }
 
@@ -140,12 +100,8 @@ impl Done {
         let processed = number(&query["totalBytesProcessed"])
             .or_else(|| number(&statistics["totalBytesProcessed"]));
         Self {
-            job_id: job["jobReference"]["jobId"].as_str().unwrap_or_default().to_owned(),
             bytes_processed: processed.unwrap_or(0),
             bytes_billed: number(&query["totalBytesBilled"]).unwrap_or(0),
-            cache_hit: query["cacheHit"].as_bool().unwrap_or(false),
-            affected: number(&query["numDmlAffectedRows"])
-                .or_else(|| number(&statistics["load"]["outputRows"])),
             fields: query["schema"]["fields"].as_array().cloned().unwrap_or_default(),
             rows: Vec::new(),
             attached: false,

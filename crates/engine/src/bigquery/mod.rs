@@ -29,7 +29,7 @@ mod write;
 pub use auth::Credentials;
 pub use client::{Client, Settings};
 pub use fault::{Fault, FaultKind};
-pub use job::{Done, Layout, Load, LoadFormat, Query};
+pub use job::{Done, Load, Query};
 pub use parquet_rows::ParquetRows;
 pub use rows::json_rows;
 pub use tables::{Dataset, Table, TableId};

@@ -45,8 +45,6 @@ pub struct Table {
     pub fields: Vec<Value>,
     /// Rows, where it has some of its own.
     pub rows: Option<u64>,
-    /// Bytes.
-    pub bytes: Option<u64>,
     /// Changes with each change of the table.
     pub version: String,
 }
@@ -119,12 +117,12 @@ impl Client {
         good(answer).map(|_| ())
     }
 
-    /// Deletes a table or view; whether there was one.
+    /// Deletes a table or view, if there is one.
     ///
     /// # Errors
     /// Everything but its absence.
-    pub fn delete_table(&self, table: &TableId) -> Result<bool> {
-        Ok(absent(self.json("DELETE", &Self::table_path(table), None, true)?)?.is_some())
+    pub fn delete_table(&self, table: &TableId) -> Result<()> {
+        absent(self.json("DELETE", &Self::table_path(table), None, true)?).map(|_| ())
     }
 
     /// Names of the tables of a dataset that begin with `prefix`, in order.
@@ -191,7 +189,6 @@ fn table_of(found: &Value, id: &TableId) -> Table {
         kind: found["type"].as_str().unwrap_or_default().to_owned(),
         fields: found["schema"]["fields"].as_array().cloned().unwrap_or_default(),
         rows: number(&found["numRows"]),
-        bytes: number(&found["numBytes"]),
         version: match &found["lastModifiedTime"] {
             Value::String(text) => text.clone(),
             other => other.to_string(),

@@ -45,7 +45,7 @@ pub(super) struct Call<'a> {
     pub(super) url: &'a str,
     /// Header fields; the token among them is never shown.
     pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Vec<u8>,
+    pub(super) body: &'a [u8],
     /// Whether it may be sent again when it is not known whether it arrived.
     pub(super) repeatable: bool,
 }
@@ -120,7 +120,7 @@ impl Transport {
         let response = if call.body.is_empty() && call.method != "POST" {
             self.agent.run(request.body(()).map_err(bad)?)
         } else {
-            self.agent.run(request.body(&call.body[..]).map_err(bad)?)
+            self.agent.run(request.body(call.body).map_err(bad)?)
         };
         let mut response = response.map_err(lost)?;
         let status = response.status().as_u16();

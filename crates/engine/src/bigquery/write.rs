@@ -4,9 +4,8 @@ use serde_json::{Value, json};
 
 use super::client::{Client, good};
 use super::fault::reason_of;
-use super::job::{Done, Load, LoadFormat, clean_id, envelope, load_configuration, number};
+use super::job::{Done, Load, clean_id, envelope, load_configuration, number};
 use super::tables::TableId;
-use super::transport::Call;
 use crate::error::Result;
 
 impl Client {
@@ -20,28 +19,19 @@ impl Client {
         let configuration = load_configuration(load, &self.labels(&[]));
         let location = self.settings.location.as_deref();
         let body = envelope(self.billed(), location, &id, configuration);
-        let media = match load.format {
-            LoadFormat::Ndjson => "application/json",
-            LoadFormat::Parquet => "application/octet-stream",
-        };
         // A line of the body that begins with the boundary would end it: an id that no row holds.
         let boundary = format!("clicktrail-{id}");
         let mut parts = format!(
             "--{boundary}\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n{body}\r\n\
-             --{boundary}\r\ncontent-type: {media}\r\n\r\n"
+             --{boundary}\r\ncontent-type: application/json\r\n\r\n"
         )
         .into_bytes();
         parts.extend_from_slice(bytes);
         parts.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
         let path =
             format!("/upload{}/jobs?uploadType=multipart", Self::project_path(self.billed()));
-        let url = format!("{}{path}", self.base);
-        let mut headers = vec![("content-type", format!("multipart/related; boundary={boundary}"))];
-        if let Some(token) = self.tokens.token(&self.transport, (self.settings.now)())? {
-            headers.push(("authorization", format!("Bearer {token}")));
-        }
-        let call = Call { method: "POST", url: &url, headers, body: parts, repeatable: true };
-        let started = self.transport.send(&call)?;
+        let kind = format!("multipart/related; boundary={boundary}");
+        let started = self.call("POST", &path, &kind, &parts, true)?;
         let (job, attached) = self.started(started, &id)?;
         let job = self.finished(job, &id)?;
         Ok(Done { attached, ..Done::of(&job) })

@@ -41,7 +41,7 @@ impl Slot {
     }
 
     /// The rows in place, reduced to the columns of `schema`, in batches as a file would give them: an expression over
-    /// tens of thousands of rows at once works on fresh memory only, and half of its time goes into clearing that.
+    /// tens of thousands of rows at once works on memory that the system clears first.
     fn rows(&self, schema: &SchemaRef) -> Vec<Result<RecordBatch>> {
         let batches = self.batches.read().unwrap_or_else(PoisonError::into_inner);
         let mut rows = Vec::new();

@@ -4,7 +4,8 @@ use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
 
 use super::page::{Answer, Page, conversions};
-use super::rows::{Row, amount, amounts, literal, micros, text, whole};
+use super::rows::{Row, amount, amounts, micros, text, whole};
+use crate::catalog::literal;
 
 /// Rows of a table of credit; what is beyond is summed in one.
 const NAMES: usize = 100;

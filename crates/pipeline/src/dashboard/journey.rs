@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::lists::events;
 use super::page::{Answer, Page, PageFault};
-use super::rows::{Row, literal, micros, text, whole};
+use super::rows::{Row, micros, text, whole};
 use super::words;
+use crate::catalog::literal;
 use crate::clock::rfc3339;
 
 const DAY: i64 = 86_400_000_000;

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::keys::{DIMENSIONS, PERSON_DIMENSIONS};
 use super::page::{Answer, Page, PageFault, conversions};
 use super::paths::{JOURNEYS, steps};
-use super::rows::{Row, amounts, literal, text, whole};
+use super::rows::{Row, amounts, text, whole};
+use crate::catalog::literal;
 use crate::clock::rfc3339;
 
 /// Values of a dimension that are offered.

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::page::{Answer, Page};
-use super::rows::{Row, amount, literal, micros, text};
+use super::rows::{Row, amount, micros, text};
 use super::staged::Staged;
+use crate::catalog::literal;
 
 /// Names of the matrix; more would not be read.
 const MATRIX_NAMES: usize = 12;

@@ -33,16 +33,10 @@ impl Workspace {
         let engine = self.engine()?;
         let session = self.session_of(&engine, &names.join(" "))?;
         let reader = Reader::new("warehouse".into(), (engine, session), tables);
-        let mut rows = BTreeMap::new();
-        for node in self.project.manifest.nodes.values().filter(|node| Catalog::is_stored(node)) {
-            if let Some(table) = self.warehouse.snapshot(&node.alias)? {
-                rows.insert(node.alias.clone(), table.rows());
-            }
-        }
         let things = Things {
             outcomes: &Outcomes::of_last_run(&self.project)?,
             stream: Value::Null,
-            rows,
+            rows: self.stored_rows()?,
             off: None,
             build: json!({}),
         };
@@ -60,5 +54,16 @@ impl Workspace {
         let Ok(Some(table)) = self.warehouse.snapshot(name) else { return Vec::new() };
         let fields = table.schema.fields().iter();
         fields.map(|field| (field.name().clone(), sql_type(field.data_type()))).collect()
+    }
+
+    /// Rows of each table of a model or seed that is there.
+    pub(super) fn stored_rows(&self) -> Result<BTreeMap<String, u64>> {
+        let mut rows = BTreeMap::new();
+        for node in self.project.manifest.nodes.values().filter(|node| Catalog::is_stored(node)) {
+            if let Some(table) = self.warehouse.snapshot(&node.alias)? {
+                rows.insert(node.alias.clone(), table.rows());
+            }
+        }
+        Ok(rows)
     }
 }

@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::keys::{Filter, Keys, PERSON_DIMENSIONS, PageKeyFault, Span};
 use super::reader::{Bounds, Reader};
-use super::rows::{Row, amount, amounts, literal, micros, text};
+use super::rows::{Row, amount, amounts, micros, text};
 use super::words;
+use crate::catalog::literal;
 use crate::clock::{Clock, rfc3339};
 use crate::error::PipelineError;
-use crate::report::Problem;
 use crate::workspace::Workspace;
 
 /// Why a page has no answer.
@@ -277,19 +277,8 @@ impl<'a> Page<'a> {
             parts as f64 / 1e6,
             total as f64 / 1e6
         );
-        let hint =
-            Some("this is a bug in clicktrail or in a changed model: run `clicktrail test`".into());
-        Err(PipelineError::Located(Box::new(Problem {
-            code: "E4101".into(),
-            message,
-            hint,
-            file: None,
-            line: None,
-            column: None,
-            length: 0,
-            compiled: None,
-        }))
-        .into())
+        let hint = "this is a bug in clicktrail or in a changed model: run `clicktrail test`";
+        Err(PipelineError::coded("E4101", message, hint).into())
     }
 
     /// Sums of credits `c`: conversions and revenue, and those of them that no touch can be credited for.

@@ -6,7 +6,8 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::{Map, Value, json};
 
-use crate::error::{PipelineError, Result};
+use crate::error::Result;
+use crate::live::arrow_fault;
 
 /// A row by column name.
 pub(crate) type Row = Map<String, Value>;
@@ -27,18 +28,15 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> Result<Vec<Row>> {
 }
 
 fn values(column: &ArrayRef) -> Result<Vec<Value>> {
-    let fault = |error: arrow::error::ArrowError| {
-        PipelineError::from(clicktrail_engine::EngineError::Internal(error.to_string()))
-    };
     Ok(match column.data_type() {
         DataType::Null => vec![Value::Null; column.len()],
         DataType::Boolean => column.as_boolean().iter().map(|value| json!(value)).collect(),
         kind if kind.is_integer() => {
-            let whole = cast(column, &DataType::Int64).map_err(fault)?;
+            let whole = cast(column, &DataType::Int64).map_err(arrow_fault)?;
             whole.as_primitive::<Int64Type>().iter().map(|value| json!(value)).collect()
         }
         kind if kind.is_floating() => {
-            let float = cast(column, &DataType::Float64).map_err(fault)?;
+            let float = cast(column, &DataType::Float64).map_err(arrow_fault)?;
             float.as_primitive::<Float64Type>().iter().map(|value| json!(value)).collect()
         }
         DataType::List(_) => {
@@ -52,7 +50,7 @@ fn values(column: &ArrayRef) -> Result<Vec<Value>> {
         kind => {
             let is_decimal = matches!(kind, DataType::Decimal128(..));
             let options = FormatOptions::new();
-            let cells = ArrayFormatter::try_new(column.as_ref(), &options).map_err(fault)?;
+            let cells = ArrayFormatter::try_new(column.as_ref(), &options).map_err(arrow_fault)?;
             (0..column.len())
                 .map(|row| match column.is_null(row) {
                     true => Value::Null,
@@ -108,11 +106,6 @@ pub(super) fn amounts(row: Option<&Row>, names: &[&str]) -> Value {
     let pairs =
         names.iter().map(|name| ((*name).to_owned(), amount(row.and_then(|row| row.get(*name)))));
     Value::Object(pairs.collect())
-}
-
-/// A text as SQL writes it.
-pub(super) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

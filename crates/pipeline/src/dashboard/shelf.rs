@@ -13,7 +13,6 @@ use super::{
     LEDGERS, Outcomes, PageFault, PageRequest, PageResult, Reader, TABLES, Things, answer,
 };
 use crate::artifacts::{RUN_RESULTS, target_dir};
-use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::error::{PipelineError, Result};
 use crate::workspace::{QueryResult, Settings, Workspace};
@@ -84,7 +83,7 @@ impl Shelf {
         };
         let versions = self.versions()?;
         let reader = self.reader(&versions)?;
-        let rows = self.rows()?;
+        let rows = self.workspace.stored_rows()?;
         let told_at = self.told_at();
         let outcomes = Outcomes::of_last_run(&self.workspace.project)?;
         *self.kept() = Kept { versions, reader: Some(Arc::new(reader)), rows, outcomes, told_at };
@@ -137,17 +136,6 @@ impl Shelf {
         versions.hash(&mut hash);
         let snapshot = format!("b{:x}", hash.finish());
         Ok(Reader::new(snapshot, (self.engine.clone(), session), tables))
-    }
-
-    fn rows(&self) -> Result<BTreeMap<String, u64>> {
-        let mut rows = BTreeMap::new();
-        let nodes = self.workspace.project.manifest.nodes.values();
-        for node in nodes.filter(|node| Catalog::is_stored(node)) {
-            if let Some(table) = self.workspace.warehouse.snapshot(&node.alias)? {
-                rows.insert(node.alias.clone(), table.rows());
-            }
-        }
-        Ok(rows)
     }
 
     /// Id of the tables that pages read; `None` before there are any.

@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::keys::PageKeyFault;
 use super::page::{Answer, Page, PageFault};
-use super::rows::{Row, literal, text};
+use super::rows::{Row, text};
 use super::words;
 use crate::artifacts::{RUN_RESULTS, SOURCES, last_summary};
+use crate::catalog::literal;
 use crate::clock::rfc3339;
 use crate::error::Result;
 use crate::report::{NodeResult, RunSummary, Status};

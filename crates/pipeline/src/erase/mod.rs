@@ -24,7 +24,7 @@ use crate::clock::rfc3339;
 use crate::error::{PipelineError, Result};
 use crate::feeds::{Feeds, STREAM};
 use crate::fingerprint;
-use crate::report::{Problem, Reporter};
+use crate::report::Reporter;
 use crate::workspace::{RunRequest, Verb, Workspace};
 
 pub(crate) use list::{Erased, ID_COLUMNS, LIST};
@@ -81,16 +81,7 @@ impl EraseReport {
 }
 
 fn refused(message: impl Into<String>, hint: impl Into<String>) -> PipelineError {
-    PipelineError::Located(Box::new(Problem {
-        code: "E4202".into(),
-        message: message.into(),
-        hint: Some(hint.into()),
-        file: None,
-        line: None,
-        column: None,
-        length: 0,
-        compiled: None,
-    }))
+    PipelineError::coded("E4202", message, hint)
 }
 
 impl EraseRequest {
@@ -222,11 +213,7 @@ impl Workspace {
         if selected.is_empty() {
             return Ok(());
         }
-        let summary = self.run_locked(&selected, &RunRequest::new(Verb::Run), reporter)?;
-        match summary.results.into_iter().find_map(|result| result.problem) {
-            None => Ok(()),
-            Some(problem) => Err(PipelineError::Located(Box::new(problem))),
-        }
+        self.run_locked(&selected, &RunRequest::new(Verb::Run), reporter)?.sound()
     }
 
     /// Deletes the files of old versions, and looks for the ids in all that is left.

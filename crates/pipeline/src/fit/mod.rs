@@ -27,7 +27,7 @@ use crate::clock::rfc3339;
 use crate::error::{PipelineError, Result};
 use crate::fingerprint;
 use crate::live::arrow_fault;
-use crate::report::{Problem, Reporter};
+use crate::report::Reporter;
 use crate::workspace::{QueryResult, Workspace};
 
 pub use file::{PathsFile, fit_file};
@@ -93,16 +93,7 @@ pub struct FitReport {
 
 /// A fault of the fit's data or settings, under a code of its own.
 pub(crate) fn refused(message: impl Into<String>, hint: impl Into<String>) -> PipelineError {
-    PipelineError::Located(Box::new(Problem {
-        code: "E4201".into(),
-        message: message.into(),
-        hint: Some(hint.into()),
-        file: None,
-        line: None,
-        column: None,
-        length: 0,
-        compiled: None,
-    }))
+    PipelineError::coded("E4201", message, hint)
 }
 
 impl Workspace {

@@ -137,7 +137,5 @@ fn load(workspace: &Workspace, reporter: &dyn Reporter) -> Result<()> {
         select: SelectArgs { select: vec![SEED.to_owned()], ..SelectArgs::default() },
         ..RunRequest::new(Verb::Seed)
     };
-    let summary = workspace.execute(&request, reporter)?;
-    let failed = summary.results.into_iter().find_map(|result| result.problem);
-    failed.map_or(Ok(()), |problem| Err(PipelineError::Located(Box::new(problem))))
+    workspace.execute(&request, reporter)?.sound()
 }

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use clicktrail_ingest::collect::DeadLetter;
 
 use super::rows::arrow_fault;
+use crate::catalog::literal;
 use crate::error::Result;
 use crate::warehouse::Warehouse;
 use crate::workspace::{QueryResult, Workspace};
@@ -96,16 +97,25 @@ impl Workspace {
         Ok(letters)
     }
 
-    /// The same as rows, with `received_at` in microseconds since 1970; `None` where there is no such table.
+    /// Refused events counted by route and reason; `None` where there is no such table.
+    ///
+    /// # Errors
+    /// A table that can't be read.
+    pub fn dead_letter_counts(&self) -> Result<Option<QueryResult>> {
+        self.of_dead_letters(&format!(
+            "select route, reason, count(*) as events, min(received_at) as first_received_at, \
+             max(received_at) as last_received_at \
+             from {TABLE} group by route, reason order by events desc, route, reason"
+        ))
+    }
+
+    /// Refused events as rows, oldest first, with `received_at` in microseconds since 1970; `None` where there is no such table.
     ///
     /// # Errors
     /// A table that can't be read.
     pub fn dead_letter_rows(&self, filter: &LetterFilter) -> Result<Option<QueryResult>> {
-        if self.warehouse.snapshot(TABLE)?.is_none() {
-            return Ok(None);
-        }
         let is = |column: &str, value: &Option<String>| {
-            value.as_ref().map(|value| format!("{column} = '{}'", value.replace('\'', "''")))
+            value.as_ref().map(|value| format!("{column} = {}", literal(value)))
         };
         let wanted: Vec<String> = [is("reason", &filter.reason), is("route", &filter.route)]
             .into_iter()
@@ -115,11 +125,17 @@ impl Workspace {
             true => String::new(),
             false => format!("where {}", wanted.join(" and ")),
         };
-        self.query(&format!(
+        self.of_dead_letters(&format!(
             "select received_at, position, route, reason, detail, raw \
              from {TABLE} {wanted} order by seq, position"
         ))
-        .map(Some)
+    }
+
+    fn of_dead_letters(&self, sql: &str) -> Result<Option<QueryResult>> {
+        match self.warehouse.snapshot(TABLE)? {
+            Some(_) => self.query(sql).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The property's time zone, of var `timezone`.

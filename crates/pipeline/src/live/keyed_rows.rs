@@ -49,12 +49,16 @@ impl Chunk {
         self.rows.num_rows() - self.dead.count()
     }
 
-    /// The rows that are not dead.
-    pub(super) fn living(&self) -> Result<RecordBatch, ArrowError> {
+    /// The rows that are not dead, or some columns of them.
+    pub(super) fn living(&self, columns: Option<&[usize]>) -> Result<RecordBatch, ArrowError> {
+        let rows = match columns {
+            Some(columns) => self.rows.project(columns)?,
+            None => self.rows.clone(),
+        };
         if self.dead.count() == 0 {
-            return Ok(self.rows.clone());
+            return Ok(rows);
         }
-        filter_record_batch(&self.rows, &self.dead.off(0, self.rows.num_rows()))
+        filter_record_batch(&rows, &self.dead.off(0, rows.num_rows()))
     }
 
     /// The key of each row, none for a dead one.
@@ -314,7 +318,8 @@ impl KeyedRows {
     fn merge(&mut self, numbers: &[usize]) -> Result<(), ArrowError> {
         let merged: Vec<Chunk> =
             numbers.iter().filter_map(|number| self.chunks[*number].take()).collect();
-        let living = merged.iter().map(Chunk::living).collect::<Result<Vec<_>, _>>()?;
+        let living =
+            merged.iter().map(|chunk| chunk.living(None)).collect::<Result<Vec<_>, _>>()?;
         let rows = compact(&concat_batches(&self.schema, &living)?)?;
         let mut keys = Vec::with_capacity(rows.num_rows());
         let mut moved = Vec::with_capacity(rows.num_rows());

@@ -45,7 +45,8 @@ impl View {
     /// A fault of Clicktrail.
     pub(super) fn show(self, session: &Session, name: &str) -> Result<()> {
         if self.cold.is_empty() {
-            let batches = self.hot.iter().map(Chunk::living).collect::<Result<Vec<_>, _>>();
+            let batches =
+                self.hot.iter().map(|chunk| chunk.living(None)).collect::<Result<Vec<_>, _>>();
             session.add_batches(name, self.schema(), batches.map_err(arrow_fault)?)?;
         } else {
             session.add_feed(name, Arc::new(self), None)?;
@@ -73,10 +74,7 @@ impl View {
         columns: Option<&[usize]>,
     ) -> Result<RecordBatch, ArrowError> {
         match portion {
-            Portion::Hot(chunk) => {
-                let rows = self.hot[chunk].living()?;
-                columns.map_or(Ok(rows.clone()), |columns| rows.project(columns))
-            }
+            Portion::Hot(chunk) => self.hot[chunk].living(columns),
             Portion::Cold(chunk, block) => self.cold[chunk].living(block, columns),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
-use clicktrail_engine::bigquery::{Query, sql_type};
+use clicktrail_engine::bigquery::sql_type;
 use clicktrail_project::{
     CompileContext, InputName, Node, Relations, ResourceType, Rows, Source, UnitTest,
 };
@@ -91,20 +91,16 @@ fn evaluate(remote: &Remote<'_>, test: &UnitTest) -> Result<Vec<String>> {
     let sql = remote.project.compile(node, &context)?.sql;
     let head = if ctes.is_empty() { String::new() } else { format!("with {} ", ctes.join(", ")) };
     let lines = head.lines().count().max(1);
-    let query = Query {
-        sql: format!("{head}select * from (\n{sql}\n) as actual"),
-        id: format!("unit_{}", test.name),
-        maximum_bytes_billed: remote.budget.left(),
-        ..Query::default()
+    let rows_of = |sql: String| {
+        let (schema, batch, done) = remote.client.rows(&remote.job(&test.unique_id, sql, true))?;
+        remote.spent(&test.unique_id, &done);
+        Ok((schema, batch))
     };
-    let (schema, batch, done) =
-        remote.client.rows(&query).map_err(|error| shifted(error, lines))?;
-    remote.budget.spend(&test.unique_id, &done);
+    let (schema, batch) = rows_of(format!("{head}select * from (\n{sql}\n) as actual"))
+        .map_err(|error| shifted(error, lines))?;
     let of_sql = |rows: &Rows| -> Result<RecordBatch> {
         let Rows::Sql(sql) = rows else { return Ok(RecordBatch::new_empty(schema.clone())) };
-        let id = format!("expected_{}", test.name);
-        let query = Query { sql: sql.clone(), id, ..Query::default() };
-        Ok(remote.client.rows(&query)?.1)
+        Ok(rows_of(sql.clone())?.1)
     };
     unit_tests::compare(&of_sql, test, &schema, &[batch])
 }

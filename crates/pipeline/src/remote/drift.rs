@@ -68,11 +68,13 @@ pub(super) fn shards(client: &Client, source: &Source) -> Result<Vec<Table>> {
     let prefix = source.identifier.trim_end_matches('*');
     let project = source.database.as_deref().unwrap_or(&client.settings().project);
     let tables = client.tables(project, &source.schema, prefix)?;
-    let is_day = |table: &Table| {
-        let suffix = table.id.table.strip_prefix(prefix).unwrap_or_default();
-        suffix.len() == 8 && suffix.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    Ok(tables.into_iter().filter(is_day).collect())
+    Ok(tables.into_iter().filter(|table| day_of(&table.id.table, prefix).is_some()).collect())
+}
+
+/// The day, `YYYYMMDD`, that a table's name ends with behind a prefix.
+pub(super) fn day_of<'t>(table: &'t str, prefix: &str) -> Option<&'t str> {
+    let suffix = table.strip_prefix(prefix)?;
+    (suffix.len() == 8 && suffix.bytes().all(|byte| byte.is_ascii_digit())).then_some(suffix)
 }
 
 pub(super) fn no_tables(source: &Source, client: &Client) -> PipelineError {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use clicktrail_engine::EngineError;
 use clicktrail_engine::bigquery::{Client, ParquetRows, Table, TableId, arrow_schema};
 
-use super::{known_table, target};
+use super::drift::day_of;
+use super::{known_table, table_id, target};
 use crate::error::{PipelineError, Result};
 use crate::report::Reporter;
 use crate::workspace::Workspace;
@@ -45,12 +46,7 @@ impl Workspace {
     /// # Errors
     /// A target of another kind, tables that can't be read, a disk that is full.
     pub fn import(&self, request: &ImportRequest, reporter: &dyn Reporter) -> Result<Imported> {
-        if self.project.target.adapter != clicktrail_project::Adapter::Bigquery {
-            return Err(PipelineError::Setting {
-                message: format!("the target `{}` is not in BigQuery", self.project.target.name),
-                hint: Some("name one by `--target`, e.g. `--target bigquery`".into()),
-            });
-        }
+        target::required(self, "name one by `--target`, e.g. `--target bigquery`")?;
         let client = target::client(self)?;
         let tables = tables(&client, request)?;
         let dir = self.project.dir.join(&request.out);
@@ -91,18 +87,13 @@ fn tables(client: &Client, request: &ImportRequest) -> Result<Vec<TableId>> {
             });
         }
     };
-    let id = |table: &str| TableId {
-        project: project.to_owned(),
-        dataset: dataset.to_owned(),
-        table: table.to_owned(),
-    };
+    let id = |table: &str| table_id(client, Some(project), dataset, table);
     let Some(prefix) = table.strip_suffix('*') else { return Ok(vec![id(table)]) };
     let wanted = |found: &Table| {
-        let suffix = found.id.table.strip_prefix(prefix).unwrap_or_default();
-        suffix.len() == 8
-            && suffix.bytes().all(|byte| byte.is_ascii_digit())
-            && (request.from.is_empty() || suffix >= request.from.as_str())
-            && (request.to.is_empty() || suffix <= request.to.as_str())
+        day_of(&found.id.table, prefix).is_some_and(|day| {
+            (request.from.is_empty() || day >= request.from.as_str())
+                && (request.to.is_empty() || day <= request.to.as_str())
+        })
     };
     let found: Vec<TableId> = client
         .tables(project, dataset, prefix)?

@@ -1,7 +1,7 @@
 //! A model's SQL → the statements that make its view or table; seeds as load jobs.
 
 use clicktrail_engine::EngineError;
-use clicktrail_engine::bigquery::{Layout, Load, LoadFormat, fields_of, json_rows, sql_type};
+use clicktrail_engine::bigquery::{Load, fields_of, json_rows, sql_type};
 use clicktrail_project::{
     CompileContext, IncrementalStrategy, Materialized, Node, OnSchemaChange, Relations,
 };
@@ -22,9 +22,7 @@ pub(super) fn seed(remote: &Remote<'_>, node: &Node) -> Result<Option<u64>> {
         id: format!("seed_{}", node.alias),
         table: remote.id_of(node),
         fields: fields_of(&schema)?,
-        format: LoadFormat::Ndjson,
         replace: true,
-        layout: Layout::default(),
     };
     remote.client.load(&load, &json_rows(&batches)?)?;
     remote.set_kind(node, Some("TABLE"));

@@ -93,21 +93,31 @@ impl Remote<'_> {
 
     /// Runs a statement for a node; bytes count against the run's limit. `shift` lines stand before the model's own.
     fn statement(&self, node: &str, sql: String, shift: usize, rows: bool) -> Result<Done> {
+        let query = self.job(node, sql, rows);
+        let done = self.client.query(&query).map_err(|error| shifted(error, shift))?;
+        self.spent(node, &done);
+        Ok(done)
+    }
+
+    /// A job of a node, under a number of its own in the run.
+    fn job(&self, node: &str, sql: String, rows: bool) -> Query {
         let number = self.jobs.fetch_add(1, Ordering::Relaxed);
         let name = crate::run::short_name(node);
         let short: String = name.chars().take(60).collect();
-        let query = Query {
+        Query {
             sql,
             id: format!("{number}_{short}"),
             labels: vec![("clicktrail_node".into(), name.to_owned())],
             maximum_bytes_billed: self.budget.left(),
             rows,
-        };
-        let done = self.client.query(&query).map_err(|error| shifted(error, shift))?;
-        if !done.attached {
-            self.budget.spend(node, &done);
         }
-        Ok(done)
+    }
+
+    /// Counts what a job of a node read, unless an earlier attempt has been counted.
+    fn spent(&self, node: &str, done: &Done) {
+        if !done.attached {
+            self.budget.spend(node, done);
+        }
     }
 
     fn id_of(&self, node: &Node) -> TableId {
@@ -149,6 +159,14 @@ impl Remote<'_> {
         }
         Ok(())
     }
+}
+
+/// Makes a dataset that is missing.
+fn ensure_dataset(client: &Client, project: &str, dataset: &str) -> Result<()> {
+    if client.dataset(project, dataset)?.is_none() {
+        client.create_dataset(project, dataset)?;
+    }
+    Ok(())
 }
 
 /// A name with the target's project where none is stated.

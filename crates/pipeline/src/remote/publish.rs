@@ -5,14 +5,12 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use clicktrail_engine::bigquery::{
-    Client, Layout, Load, LoadFormat, Query, TableId, fields_of, json_rows,
-};
+use clicktrail_engine::bigquery::{Client, Load, Query, TableId, fields_of, json_rows};
 use serde_json::Value;
 
 use super::materialize::quoted;
-use super::{table_id, target};
-use crate::error::{PipelineError, Result};
+use super::{ensure_dataset, table_id, target};
+use crate::error::Result;
 use crate::report::Reporter;
 use crate::workspace::Workspace;
 
@@ -33,18 +31,11 @@ impl Workspace {
     /// # Errors
     /// A target of another kind, missing rights, types that BigQuery lacks. Nothing is replaced then.
     pub fn publish(&self, tables: &[Published], reporter: &dyn Reporter) -> Result<u64> {
-        if self.project.target.adapter != clicktrail_project::Adapter::Bigquery {
-            return Err(PipelineError::Setting {
-                message: format!("the target `{}` is not in BigQuery", self.project.target.name),
-                hint: Some("name a target of the type bigquery by `--to`".into()),
-            });
-        }
+        target::required(self, "name a target of the type bigquery by `--to`")?;
         let client = target::client(self)?;
         let (project, dataset) =
             (client.settings().project.clone(), self.project.target.schema.clone());
-        if client.dataset(&project, &dataset)?.is_none() {
-            client.create_dataset(&project, &dataset)?;
-        }
+        ensure_dataset(&client, &project, &dataset)?;
         let mut rows = 0;
         let loaded = tables.iter().try_for_each(|table| {
             let count: u64 = table.batches.iter().map(|batch| batch.num_rows() as u64).sum();
@@ -69,9 +60,7 @@ fn load(client: &Client, dataset: &str, table: &Published) -> Result<()> {
         id: format!("publish_{}", table.name),
         table: staged(client, dataset, &table.name),
         fields: fields_of(&table.schema)?,
-        format: LoadFormat::Ndjson,
         replace: true,
-        layout: Layout::default(),
     };
     client.load(&load, &json_rows(&table.batches)?)?;
     Ok(())

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use clicktrail_engine::bigquery::{Client, Layout, Load, LoadFormat, fields_of};
+use clicktrail_engine::bigquery::{Client, Load, fields_of};
 use serde_json::Value;
 
-use super::{table_id, target};
+use super::{ensure_dataset, table_id, target};
 use crate::error::{PipelineError, Result};
 use crate::workspace::Workspace;
 
@@ -51,20 +51,13 @@ impl Workspace {
     /// # Errors
     /// A target of another kind, credentials.
     pub fn sender(&self) -> Result<Sender> {
-        if self.project.target.adapter != clicktrail_project::Adapter::Bigquery {
-            return Err(PipelineError::Setting {
-                message: format!("the target `{}` is not in BigQuery", self.project.target.name),
-                hint: Some("leave out `--target`: events go to `clicktrail serve` then".into()),
-            });
-        }
+        target::required(self, "leave out `--target`: events go to `clicktrail serve` then")?;
         let dataset = self.project.target.schema.clone();
         // Ids are made of producer and number alone, so that a resend by another process is recognised.
         let prefix = format!("clicktrail_{dataset}_{TABLE}");
         let client = target::client_with(self, Some(prefix))?;
         let project = client.settings().project.clone();
-        if client.dataset(&project, &dataset)?.is_none() {
-            client.create_dataset(&project, &dataset)?;
-        }
+        ensure_dataset(&client, &project, &dataset)?;
         let fields = fields_of(&clicktrail_ingest::schema::events())?;
         let id = table_id(&client, None, &dataset, TABLE);
         if client.table(&id)?.is_none() {
@@ -104,9 +97,7 @@ impl Sender {
             id: format!("{producer}_{offset}"),
             table,
             fields: self.fields.clone(),
-            format: LoadFormat::Ndjson,
             replace: false,
-            layout: Layout::default(),
         };
         let mut bytes = lines.join(&b'\n');
         bytes.push(b'\n');

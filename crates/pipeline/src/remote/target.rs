@@ -3,11 +3,23 @@
 use std::path::Path;
 
 use clicktrail_engine::bigquery::{Client, Credentials, Fault, FaultKind, Settings};
-use clicktrail_project::Target;
+use clicktrail_project::{Adapter, Target};
 use serde_json::{Map, Value};
 
 use crate::error::{PipelineError, Result};
 use crate::workspace::Workspace;
+
+/// Refuses a workspace whose target is of another kind.
+///
+/// # Errors
+/// That it is, with what to do.
+pub(super) fn required(workspace: &Workspace, hint: &str) -> Result<()> {
+    let target = &workspace.project.target;
+    match target.adapter {
+        Adapter::Bigquery => Ok(()),
+        _ => Err(setting(format!("the target `{}` is not in BigQuery", target.name), hint)),
+    }
+}
 
 /// A client of the workspace's target.
 ///

@@ -50,16 +50,13 @@ pub(crate) fn read(project: &Project, node: &Node) -> Result<(SchemaRef, Vec<Rec
     let bad = |error: arrow::error::ArrowError| {
         let (message, line) = explain(&error.to_string());
         PipelineError::Located(Box::new(Problem {
-            code: "E4005".into(),
-            message: format!("seed `{}`: {message}", node.name),
-            hint: Some(
-                "correct the line, or declare the column's type under `column_types`".into(),
-            ),
             file: Some(node.original_file_path.clone()),
             line,
-            column: None,
-            length: 0,
-            compiled: None,
+            ..Problem::new(
+                "E4005",
+                format!("seed `{}`: {message}", node.name),
+                Some("correct the line, or declare the column's type under `column_types`".into()),
+            )
         }))
     };
     let format = Format::default().with_header(true).with_delimiter(delimiter);

@@ -60,15 +60,11 @@ fn told(test: &UnitTest, differences: &[String]) -> Problem {
     if differences.len() > SHOWN_ROWS {
         message.push_str(&format!("\n  … and {} more", differences.len() - SHOWN_ROWS));
     }
+    let hint = "`-` is expected and missing, `+` is there and not expected";
     Problem {
-        code: "E4006".into(),
-        message,
-        hint: Some("`-` is expected and missing, `+` is there and not expected".into()),
         file: Some(test.original_file_path.clone()),
         line: Some(test.line).filter(|line| *line > 0),
-        column: None,
-        length: 0,
-        compiled: None,
+        ..Problem::new("E4006", message, Some(hint.into()))
     }
 }
 
@@ -87,7 +83,7 @@ fn evaluate(run: &Run<'_>, test: &UnitTest) -> Result<Vec<String>> {
         if let Some(rows) = given.get(id.as_str()) {
             let batch = rows_as(&session, rows, schema)?;
             session.add_batches(name, batch.schema(), vec![batch])?;
-        } else if *id != node.unique_id {
+        } else {
             session.add_slot(name, Arc::clone(schema))?;
         }
     }
@@ -114,9 +110,9 @@ fn schemas(run: &Run<'_>, node: &Node) -> Result<BTreeMap<String, (String, Schem
         }),
     };
     known.above(run, &node.unique_id)?;
-    let wanted = run.catalog.parents(&node.unique_id).iter().chain([&node.unique_id]);
+    // Not the model's own: another test of the run may have planned it, and no test's answer depends on others.
     let of = |id: &String| Some((id.clone(), known.found.get(id)?.clone()));
-    Ok(wanted.filter_map(of).collect())
+    Ok(run.catalog.parents(&node.unique_id).iter().filter_map(of).collect())
 }
 
 impl Schemas {

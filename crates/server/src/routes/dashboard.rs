@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
 use hyper::HeaderMap;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderValue};
@@ -30,46 +31,21 @@ pub(crate) struct Answered {
     tested_at: i64,
 }
 
-/// The pages that have no id.
+/// The pages that have no id, each with an address of its own but the first, which is at `/`.
+pub(crate) const PAGES: [&str; 7] =
+    ["overview", "models", "paths", "conversions", "health", "lineage", "settings"];
+
+/// One of [`PAGES`].
 pub(crate) async fn page(State(app): Shared, request: Request) -> Result<Response, Problem> {
     let name = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
     respond(&app, request.uri(), request.headers(), &name, None, false).await
 }
 
-/// Why one conversion was credited as it was.
-pub(crate) async fn explain(
-    State(app): Shared,
-    Path(id): Path<String>,
-    request: Request,
-) -> Result<Response, Problem> {
-    respond(&app, request.uri(), request.headers(), "explain", Some(id), false).await
-}
-
-/// One event.
-pub(crate) async fn event(
-    State(app): Shared,
-    Path(id): Path<String>,
-    request: Request,
-) -> Result<Response, Problem> {
-    respond(&app, request.uri(), request.headers(), "event", Some(id), false).await
-}
-
-/// One node of the graph.
-pub(crate) async fn node(
-    State(app): Shared,
-    Path(name): Path<String>,
-    request: Request,
-) -> Result<Response, Problem> {
-    respond(&app, request.uri(), request.headers(), "node", Some(name), false).await
-}
-
-/// Values of a dimension.
-pub(crate) async fn filter(
-    State(app): Shared,
-    Path(dim): Path<String>,
-    request: Request,
-) -> Result<Response, Problem> {
-    respond(&app, request.uri(), request.headers(), "filter", Some(dim), false).await
+/// The pages about one thing: a conversion, an event, a node, a dimension.
+pub(crate) fn about_one(page: &'static str) -> MethodRouter<Arc<App>> {
+    get(move |State(app): Shared, Path(id): Path<String>, request: Request| async move {
+        respond(&app, request.uri(), request.headers(), page, Some(id), false).await
+    })
 }
 
 /// A page's table as CSV.
@@ -104,7 +80,6 @@ async fn respond(
     let ask = PageAsk { page: page.to_owned(), id, query: decoded(uri.query()), csv };
     if let Some(dashboard) = &app.dashboard
         && let Some(snapshot) = dashboard.snapshot()
-        && !["health", "lineage", "node"].contains(&page)
         && let etag = tag(&key(&ask, &snapshot), dashboard.tested_at())
         && matches(headers, &etag)
     {

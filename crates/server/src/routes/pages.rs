@@ -15,7 +15,7 @@ use hyper::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::Shared;
-use super::dashboard::{answer, decoded};
+use super::dashboard::{PAGES, answer, decoded};
 use crate::app::App;
 use crate::dashboard::PageAsk;
 use crate::problem::{Fault, Problem};
@@ -36,8 +36,7 @@ fn first_answer(path: &str) -> Option<(String, PageAsk)> {
     }
     let page = match path {
         "/" => "overview",
-        "/models" | "/paths" | "/conversions" | "/health" | "/lineage" | "/settings" => &path[1..],
-        _ => return None,
+        _ => path.strip_prefix('/').filter(|page| PAGES[1..].contains(page))?,
     };
     Some((format!("/{page}"), ask(page, None)))
 }

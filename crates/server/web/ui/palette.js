@@ -19,14 +19,19 @@ function rank(item, words) {
 
 /** `pages`: [{label, href}], `actions`: [{label, run}]. */
 export function Palette({ pages, actions, onClose }) {
-  const [q, type] = useState(""), [at, move] = useState(0), [found, put] = useState([]);
+  const [q, type] = useState(""), [at, move] = useState(0), [found, put] = useState([]), [nodes, know] = useState([]);
+  // The graph does not depend on the words.
+  useEffect(() => {
+    let gone = false;
+    ask("/lineage").then((body) => gone || know((body.data.nodes ?? []).map((node) => ({ node: node.name }))), () => {});
+    return () => { gone = true; };
+  }, []);
   useEffect(() => {
     let gone = false;
     const timer = setTimeout(async () => {
       const asked = ["campaign", "channel", "source"].map((dim) => ask(`/filters/${dim}?q=${encodeURIComponent(q)}`)
         .then((body) => body.data.rows.slice(0, 6).map((item) => ({ dim, value: item.value })), () => []));
-      const nodes = ask("/lineage").then((body) => (body.data.nodes ?? []).map((node) => ({ node: node.name })), () => []);
-      const all = (await Promise.all([...asked, nodes])).flat();
+      const all = (await Promise.all(asked)).flat();
       if (!gone) put(all);
     }, 120);
     return () => { gone = true; clearTimeout(timer); };
@@ -36,12 +41,12 @@ export function Palette({ pages, actions, onClose }) {
     const items = [
       ...pages.map((page) => ({ kind: "page", label: page.label, run: () => go(page.href) })),
       ...actions.map((action) => ({ kind: "action", ...action })),
-      ...found.map((item) => (item.node ? { kind: "model", label: item.node, run: () => go(link("/lineage", { node: item.node })) }
+      ...[...found, ...nodes].map((item) => (item.node ? { kind: "model", label: item.node, run: () => go(link("/lineage", { node: item.node })) }
         : { kind: item.dim, label: item.value, run: () => go(link("/", { f: toggleFilter(address().state.f, item.dim, item.value), by: item.dim })) })),
     ];
     return items.map((item, i) => ({ ...item, i, score: rank(item, words) })).filter((item) => item.score >= 0)
       .sort((a, b) => b.score - a.score || a.i - b.i).slice(0, LIMIT);
-  }, [q, found]);
+  }, [q, found, nodes]);
   const run = (item) => { onClose(); item?.run(); };
   const keys = (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];

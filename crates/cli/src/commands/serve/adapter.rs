@@ -93,12 +93,19 @@ impl clicktrail_server::Live for Followed {
                 kind: QueryFailureKind::Unavailable,
             });
         }
-        let sql = match &request.ask {
-            Ask::Sql(sql) => sql.clone(),
-            Ask::Table(name) => format!("select * from {name}"),
-        };
-        let rows = self.live.query(&sql).map_err(|error| failure(&error, &request.ask))?;
+        let rows = self
+            .live
+            .query(&sql_of(&request.ask))
+            .map_err(|error| failure(&error, &request.ask))?;
         answered(rows.seq, rows.result, request.limit)
+    }
+}
+
+/// What is asked, as SQL.
+pub(super) fn sql_of(ask: &Ask) -> String {
+    match ask {
+        Ask::Sql(sql) => sql.clone(),
+        Ask::Table(name) => format!("select * from {name}"),
     }
 }
 
@@ -125,6 +132,11 @@ pub(super) fn failure(error: &PipelineError, ask: &Ask) -> QueryFailure {
         (_, Ask::Table(_)) if error.code() == "E3001" => QueryFailureKind::NotFound,
         _ => QueryFailureKind::Query,
     };
+    told(error, kind)
+}
+
+/// An error in the words of an answer.
+pub(super) fn told(error: &PipelineError, kind: QueryFailureKind) -> QueryFailure {
     let problem = error.problem();
     QueryFailure { code: problem.code, message: problem.message, hint: problem.hint, kind }
 }

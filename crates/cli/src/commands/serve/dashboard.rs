@@ -7,12 +7,11 @@ use clicktrail_pipeline::{
     SystemClock, rfc3339,
 };
 use clicktrail_server::{
-    BadKey, Dashboard, Feed, LiveEvent, PageAnswer, PageAsk, PageFailure, QueryFailure,
-    QueryFailureKind,
+    BadKey, Dashboard, Feed, LiveEvent, PageAnswer, PageAsk, PageFailure, QueryFailureKind,
 };
 use serde_json::{Value, json};
 
-use super::adapter::Followed;
+use super::adapter::{self, Followed};
 
 /// Seconds by which an event counts as told late.
 const LATE_SECONDS: i64 = 60;
@@ -119,12 +118,17 @@ impl Dashboard for Pages {
     }
 
     fn page(&self, ask: &PageAsk) -> Result<PageAnswer, PageFailure> {
-        let request =
-            PageRequest { page: ask.page.clone(), id: ask.id.clone(), query: ask.query.clone() };
-        let result =
-            self.live.page(&request, self.stream(), self.about.clone()).map_err(failure)?;
+        let result = self
+            .live
+            .page(&page_request(ask), self.stream(), self.about.clone())
+            .map_err(failure)?;
         Ok(page_answer(ask, result))
     }
+}
+
+/// What is asked, for who computes it.
+pub(super) fn page_request(ask: &PageAsk) -> PageRequest {
+    PageRequest { page: ask.page.clone(), id: ask.id.clone(), query: ask.query.clone() }
 }
 
 /// A page as it was asked for.
@@ -153,13 +157,7 @@ pub(super) fn failure(fault: PageFault) -> PageFailure {
                 Kind::Unavailable => QueryFailureKind::Unavailable,
                 _ => QueryFailureKind::Internal,
             };
-            let problem = error.problem();
-            PageFailure::Failed(QueryFailure {
-                code: problem.code,
-                message: problem.message,
-                hint: problem.hint,
-                kind,
-            })
+            PageFailure::Failed(adapter::told(&error, kind))
         }
     }
 }

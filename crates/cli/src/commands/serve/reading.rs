@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clicktrail_pipeline::{Clock, Look, PageRequest, PipelineError, Shelf};
+use clicktrail_pipeline::{Clock, Look, PipelineError, Shelf};
 use clicktrail_server::{
-    Ask, Dashboard, Feed, Live, LiveStatus, NoLog, PageAnswer, PageAsk, PageFailure, Parts,
-    QueryAnswer, QueryFailure, QueryRequest, Settings,
+    Dashboard, Feed, Live, LiveStatus, NoLog, PageAnswer, PageAsk, PageFailure, Parts, QueryAnswer,
+    QueryFailure, QueryRequest, Settings,
 };
 use serde_json::{Value, json};
 
 use super::adapter::{self, Ends, ServerClock};
-use super::dashboard::{failure, page_answer};
+use super::dashboard::{failure, page_answer, page_request};
 use super::{Args, listed, say, server_settings};
 use crate::failure::{Outcome, Usage};
 use crate::logging;
@@ -163,10 +163,8 @@ impl Dashboard for Reading {
     }
 
     fn page(&self, ask: &PageAsk) -> Result<PageAnswer, PageFailure> {
-        let request =
-            PageRequest { page: ask.page.clone(), id: ask.id.clone(), query: ask.query.clone() };
         self.shelf
-            .page(&request, self.about.clone())
+            .page(&page_request(ask), self.about.clone())
             .map(|result| page_answer(ask, result))
             .map_err(failure)
     }
@@ -184,12 +182,10 @@ impl Live for Reading {
     }
 
     fn query(&self, request: &QueryRequest) -> Result<QueryAnswer, QueryFailure> {
-        let sql = match &request.ask {
-            Ask::Sql(sql) => sql.clone(),
-            Ask::Table(name) => format!("select * from {name}"),
-        };
-        let result =
-            self.shelf.query(&sql).map_err(|error| adapter::failure(&error, &request.ask))?;
+        let result = self
+            .shelf
+            .query(&adapter::sql_of(&request.ask))
+            .map_err(|error| adapter::failure(&error, &request.ask))?;
         adapter::answered(0, result, request.limit)
     }
 }

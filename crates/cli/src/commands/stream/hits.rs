@@ -27,18 +27,7 @@ pub(super) struct Knobs {
 
 /// New demo events, the youngest of them now. Visitors who buy come first, so that a few events show a path.
 pub(super) fn demo(count: u64, seed: u64, now_micros: i64) -> Result<Vec<Vec<u8>>> {
-    let folder = std::env::temp_dir().join(format!("clicktrail-stream-{}", std::process::id()));
-    let day = chrono::DateTime::from_timestamp_micros(now_micros).unwrap_or_default().date_naive();
-    let settings = GenerateSettings {
-        seed,
-        days: 1,
-        events: (count * 2).max(4_000),
-        format: Format::Ndjson { gzip: false },
-        ..GenerateSettings::starting(day)
-    };
-    let read = generated(&settings, &folder);
-    let _ = fs::remove_dir_all(&folder);
-    let rows: Vec<Value> = read?;
+    let rows = generated(seed, (count * 2).max(4_000), now_micros, "stream")?;
     let mut visitors: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     // The generator writes some rows twice, as exports do; a stream's copies are `--duplicates`' matter alone.
     let mut written = HashSet::new();
@@ -65,7 +54,23 @@ pub(super) fn demo(count: u64, seed: u64, now_micros: i64) -> Result<Vec<Vec<u8>
         .collect()
 }
 
-fn generated(settings: &GenerateSettings, folder: &Path) -> Result<Vec<Value>> {
+/// Events of the day of an instant, by way of a folder of this process.
+fn generated(seed: u64, events: u64, now_micros: i64, name: &str) -> Result<Vec<Value>> {
+    let folder = std::env::temp_dir().join(format!("clicktrail-{name}-{}", std::process::id()));
+    let day = chrono::DateTime::from_timestamp_micros(now_micros).unwrap_or_default().date_naive();
+    let settings = GenerateSettings {
+        seed,
+        days: 1,
+        events,
+        format: Format::Ndjson { gzip: false },
+        ..GenerateSettings::starting(day)
+    };
+    let rows = generated_in(&settings, &folder);
+    let _ = fs::remove_dir_all(&folder);
+    rows
+}
+
+fn generated_in(settings: &GenerateSettings, folder: &Path) -> Result<Vec<Value>> {
     let report =
         generate(settings, folder, &|_, _| {}).map_err(clicktrail_pipeline::PipelineError::from)?;
     let mut rows = Vec::new();
@@ -145,18 +150,7 @@ fn shift(row: &mut Value, micros: i64) {
 
 /// The events of one day's visitors, buyers and others, in the order of their times.
 pub(in crate::commands) fn day_of_visitors(seed: u64, now_micros: i64) -> Result<Vec<Value>> {
-    let folder = std::env::temp_dir().join(format!("clicktrail-day-{}", std::process::id()));
-    let day = chrono::DateTime::from_timestamp_micros(now_micros).unwrap_or_default().date_naive();
-    let settings = GenerateSettings {
-        seed,
-        days: 1,
-        events: 4_000,
-        format: Format::Ndjson { gzip: false },
-        ..GenerateSettings::starting(day)
-    };
-    let read = generated(&settings, &folder);
-    let _ = fs::remove_dir_all(&folder);
-    let mut rows = read?;
+    let mut rows = generated(seed, 4_000, now_micros, "day")?;
     rows.sort_by_key(time);
     Ok(rows)
 }
