@@ -14,7 +14,8 @@ events as (
 ),
 
 -- Nearly every key occurs once: only the others go through a window [2.19]. The person is part of the event's
--- key; it is named so that the model is local to the day and to the person, for builds and for live.
+-- key; it is named so that the model is local to the day and to the person, for builds and for live. The few stand
+-- left in the joins: an engine without statistics hashes that side, and streams the other.
 repeated as (
 
     select event_date, person_key, event_key, count(*) as copies
@@ -27,8 +28,8 @@ repeated as (
 single_events as (
 
     select events.*, 1 as copies
-    from events
-    left join repeated
+    from repeated
+    right join events
         on events.event_date = repeated.event_date
         and events.person_key = repeated.person_key
         and events.event_key = repeated.event_key
@@ -48,8 +49,8 @@ ranked_copies as (
                 events.{{ column }} nulls first{% if not loop.last %},{% endif %}
                 {%- endfor %}
         ) as copy_number
-    from events
-    inner join repeated
+    from repeated
+    inner join events
         on events.event_date = repeated.event_date
         and events.person_key = repeated.person_key
         and events.event_key = repeated.event_key

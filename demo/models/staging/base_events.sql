@@ -53,10 +53,13 @@ typed as (
             'ignore_referrer:string', 'source:string', 'medium:string', 'campaign:string', 'term:string',
             'content:string', 'gclid:string', 'transaction_id:string', 'value:number', 'currency:string'
         ]) }} as params
-    from feeds
     {%- if has_intraday or has_stream %}
-    inner join authorities
+    -- The few days stand left: an engine without statistics hashes that side, and streams the other.
+    from authorities
+    inner join feeds
         on feeds.event_date = authorities.event_date and feeds.authority = authorities.authority
+    {%- else %}
+    from feeds
     {%- endif %}
 
 )

@@ -6,6 +6,7 @@ mod functions;
 mod incremental;
 mod leaves;
 mod locality;
+mod rules;
 mod session;
 mod shared_ctes;
 mod slot;

@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::datasource::{MemTable, ViewTable};
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -21,6 +22,7 @@ use tokio::runtime::Runtime;
 
 use super::failure::{planning_failure, running_failure};
 use super::feed::{Feed, FeedTable};
+use super::rules::physical_rules;
 use super::slot::{Look, Slot, SlotTable};
 use super::{functions, incremental, leaves, locality};
 use crate::delta::{DeltaProvider, Snapshot};
@@ -157,7 +159,13 @@ impl Session {
             options.optimizer.repartition_windows = false;
             options.optimizer.repartition_sorts = false;
         }
-        let context = SessionContext::new_with_config_rt(config, Arc::clone(&engine.runtime));
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&engine.runtime))
+            .with_default_features()
+            .with_physical_optimizer_rules(physical_rules())
+            .build();
+        let context = SessionContext::new_with_state(state);
         functions::register(&context);
         let mut builder = if parallelism == 1 {
             tokio::runtime::Builder::new_current_thread()

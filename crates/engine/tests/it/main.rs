@@ -3,6 +3,7 @@
 
 mod functions;
 mod locality;
+mod prepared;
 mod tables;
 
 use clicktrail_engine::datafusion::{Embedded, EmbeddedSettings, Session};

@@ -419,10 +419,22 @@ impl Worker {
             let spent = shared.run.clock.seconds() - start;
             let mut seconds = shared.seconds.lock().unwrap_or_else(PoisonError::into_inner);
             *seconds.entry(member.node.alias.clone()).or_default() += spent;
+            drop(seconds);
+            self.forget(&shared.layout.members[index + 1..]);
         }
         // The rows of a range go before those of the next come.
-        for slot in self.slots.values() {
-            slot.set(Vec::new());
+        self.forget(&[]);
+    }
+
+    /// Lets the rows go that none of the members still to run reads: those of a large day are most of a build's memory.
+    fn forget(&self, to_run: &[Member<'_>]) {
+        for (name, slot) in &self.slots {
+            let is_read = |member: &Member<'_>| {
+                member.parents.contains(name) || member.inputs.contains_key(name)
+            };
+            if !to_run.iter().any(is_read) {
+                slot.set(Vec::new());
+            }
         }
     }
 
