@@ -59,6 +59,7 @@ impl Warehouse {
     }
 
     /// A warehouse in another folder.
+    #[cfg(feature = "bigquery")]
     pub(crate) fn apart(&self, dir: PathBuf) -> Self {
         Self { dir, erased: self.erased.clone(), below: None }
     }

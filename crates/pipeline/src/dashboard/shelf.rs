@@ -229,9 +229,6 @@ impl Shelf {
     }
 
     fn rows(&self) -> Result<BTreeMap<String, u64>> {
-        if let Some(origin) = &self.origin {
-            return Ok(origin.rows());
-        }
         let mut rows = BTreeMap::new();
         let nodes = self.workspace.project.manifest.nodes.values();
         for node in nodes.filter(|node| Catalog::is_stored(node)) {
@@ -249,7 +246,12 @@ impl Shelf {
 
     /// Rows by table.
     pub fn table_rows(&self) -> BTreeMap<String, u64> {
-        self.kept().rows.clone()
+        let kept = self.kept();
+        let Some(origin) = &self.origin else { return kept.rows.clone() };
+        // Copies have the rows that pages show; the others are counted where they are.
+        let mut rows = origin.rows();
+        rows.extend(kept.copied.iter().map(|copy| (copy.name.clone(), copy.rows())));
+        rows
     }
 
     /// Counts of test results of the last build or test; null where there was none.
@@ -267,11 +269,12 @@ impl Shelf {
     /// # Errors
     /// [`PageFault`].
     pub fn page(&self, request: &PageRequest, build: Value) -> Result<PageResult, PageFault> {
-        let (reader, rows, outcomes) = {
+        let (reader, outcomes) = {
             let kept = self.kept();
             let reader = kept.reader.clone().ok_or(PageFault::NotReady)?;
-            (reader, kept.rows.clone(), kept.outcomes.clone())
+            (reader, kept.outcomes.clone())
         };
+        let rows = self.table_rows();
         let stream = json!({ "phase": "read-only", "stale": self.stale() });
         let things = Things { outcomes: &outcomes, stream, rows, off: None, build };
         answer(&reader, &self.workspace, request, &things)
