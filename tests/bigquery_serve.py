@@ -287,13 +287,18 @@ def in_browser(checks: Checks, server: Server, there: BigQuery) -> None:
 
 def starts_again(checks: Checks, shop: Shop, there: BigQuery) -> None:
     """Copies outlive the server; more tables by name; what is too large."""
+    damaged = next((shop.path / "target" / "bigquery").glob("*/int_users/_delta_log/*0.json"))
+    damaged.write_text(damaged.read_text()[:40])
     since = len(there.requests)
     server = shop.serve("--also", "mart_last_click", "--also", "int_events").ready()
-    checks.equal("a second start reads only what it has not", read_again(there, since), ["int_events", "mart_last_click"])
+    checks.equal("a second start reads only what it has not, and what is damaged", read_again(there, since), ["int_events", "int_users", "mart_last_click"])
     conversion = page(server, "conversions?limit=1")["data"]["rows"][0]["id"]
     journey = page(server, f"conversions/{quote(conversion)}/explain")["data"]
     checks.holds("--also int_events: a journey has its events", "" if journey["events"] and journey["events_note"] is None else str(journey["events_note"]))
     since = len(there.requests)
+    shutil.rmtree(shop.path / "target" / "bigquery")
+    checks.holds("a folder that was deleted is filled again", until(lambda: set(TABLES) <= set(read_again(there, since))))
+    checks.holds("and read", until(lambda: server.send("GET", "/api/v1/overview?d=5").status == 200, 20))
     there.faults = [Fault(lambda method, path, body: "/fct_credits/data" in path, "503", 10**9, "backendError")]
     before = page(server, "overview")["meta"]["snapshot_id"]
     shop.vars["lookback_days"] = 2

@@ -62,6 +62,8 @@ pub enum Refreshed {
 pub(super) struct Copies {
     /// Whether they are of one moment.
     pub(super) whole: bool,
+    /// Whether there are others than those that were opened last.
+    pub(super) fresh: bool,
     /// When that was found last, microseconds since 1970.
     good_at: i64,
     pub(super) missing: Vec<String>,
@@ -75,7 +77,8 @@ impl Copies {
         self.missing.clear();
         let why = match refreshed {
             Ok(Refreshed::Same | Refreshed::New) => {
-                *self = Self { whole: true, good_at: now_micros, ..Self::default() };
+                let fresh = self.fresh || matches!(refreshed, Ok(Refreshed::New));
+                *self = Self { whole: true, fresh, good_at: now_micros, ..Self::default() };
                 return;
             }
             Ok(Refreshed::Missing(missing)) => {
@@ -109,4 +112,27 @@ pub(super) fn origin(
 #[cfg(not(feature = "bigquery"))]
 pub(super) fn origin(_: &mut Workspace, _: &CopySettings) -> Result<Option<Box<dyn Origin>>> {
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_stale_from_a_refresh_that_fails_to_one_that_does_not() {
+        let mut copies = Copies::default();
+        copies.hear(&Ok(Refreshed::Missing(vec!["int_users".into()])), 0);
+        assert!(!copies.whole && copies.missing == ["int_users"]);
+        copies.hear(&Ok(Refreshed::New), 1_000_000);
+        copies.hear(&Ok(Refreshed::Same), 2_000_000);
+        assert!(
+            copies.whole && copies.fresh && copies.stale.is_none() && copies.missing.is_empty()
+        );
+        copies.hear(&Ok(Refreshed::Waiting("a build is under way".into())), 3_000_000);
+        let told = "these are the tables of 1970-01-01T00:00:02.000000Z: a build is under way";
+        assert_eq!(copies.stale.as_deref(), Some(told));
+        assert!(copies.whole);
+        copies.hear(&Ok(Refreshed::Same), 4_000_000);
+        assert_eq!(copies.stale, None);
+    }
 }

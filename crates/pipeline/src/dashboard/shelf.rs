@@ -124,7 +124,8 @@ impl Shelf {
         if self.needed().any(|name| !now.contains_key(name)) {
             return Ok(Look::Missing);
         }
-        if now == known {
+        // A folder that was deleted meanwhile counts its versions anew.
+        if now == known && !self.copies().fresh {
             return self.look_at_results();
         }
         let _alone = match self.workspace.warehouse.lock() {
@@ -132,6 +133,7 @@ impl Shelf {
             Err(PipelineError::Locked { .. }) => return Ok(Look::Busy),
             Err(error) => return Err(error),
         };
+        self.copies().fresh = false;
         let versions = self.versions()?;
         let copied = self.copied()?;
         let reader = Some(Arc::new(self.reader(&versions, &copied)?));

@@ -6,6 +6,7 @@
 //! copies exchanged, while the folder's lock is held.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -230,7 +231,16 @@ impl Mirror {
     /// Reads a table into files that nobody sees yet.
     fn read(&self, warehouse: &Warehouse, name: &str, table: &Table) -> Result<Draft> {
         let place = warehouse.table(name);
-        let base = place.snapshot()?;
+        let base = match place.snapshot() {
+            Ok(base) => base,
+            // A copy can be had again.
+            Err(error) => {
+                tracing::warn!(%error, "a damaged copy is made anew");
+                let root = place.root();
+                fs::remove_dir_all(root).map_err(PipelineError::io("delete", root))?;
+                None
+            }
+        };
         // Of a process that was killed.
         place.discard_unnamed(base.as_ref());
         let schema = stored_schema(&arrow_schema(&table.fields))?;
@@ -253,7 +263,7 @@ impl Mirror {
 
     /// Reads what has changed, until it is all of one moment; shows it then.
     fn copy(&self, warehouse: &Warehouse, mut seen: Seen) -> Result<Refreshed> {
-        let held = held(warehouse, &self.copied)?;
+        let held = held(warehouse, &self.copied);
         let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
         for _ in 0..ATTEMPTS {
             for (name, table) in &seen.copied {
@@ -327,7 +337,7 @@ impl Origin for Mirror {
         if let Some(hindered) = self.hindered(&seen)? {
             return Ok(hindered);
         }
-        let held = held(warehouse, &self.copied)?;
+        let held = held(warehouse, &self.copied);
         if seen.copied.iter().all(|(name, table)| held.get(name) == Some(&version_of(table))) {
             return Ok(if moved { Refreshed::New } else { Refreshed::Same });
         }
@@ -379,15 +389,13 @@ fn version_of(table: &Table) -> Value {
     json!({ "table": table.id.to_string(), "version": table.version })
 }
 
-/// What the copies say.
-fn held(warehouse: &Warehouse, copied: &[Copied]) -> Result<BTreeMap<String, Value>> {
-    let mut held = BTreeMap::new();
-    for table in copied {
-        if let Some(copy) = warehouse.snapshot(&table.name)? {
-            held.insert(table.name.clone(), copy.note[FOLDER].clone());
-        }
-    }
-    Ok(held)
+/// What the copies say that are whole.
+fn held(warehouse: &Warehouse, copied: &[Copied]) -> BTreeMap<String, Value> {
+    let says = |table: &Copied| {
+        let copy = warehouse.snapshot(&table.name).ok()??;
+        Some((table.name.clone(), copy.note[FOLDER].clone()))
+    };
+    copied.iter().filter_map(says).collect()
 }
 
 /// A table to copy that is none.

@@ -3,11 +3,11 @@
 //! BigQuery are copied here first, by a thread of its own.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clicktrail_pipeline::{Clock, Kind, Look, PageRequest, PipelineError, Refreshed, Shelf};
 use clicktrail_server::{
     Ask, Dashboard, Feed, Live, LiveStatus, NoLog, PageAnswer, PageAsk, PageFailure, Parts,
@@ -76,7 +76,10 @@ pub(super) fn run(args: &Args, session: &Session) -> Result<Outcome> {
             Ok(Ends::Rebuild) => continue,
             Ok(Ends::Asked | Ends::Fatal(_)) | Err(RecvTimeoutError::Disconnected) => break Ok(()),
         }
-        let news: Vec<Copied> = heard.iter().flat_map(mpsc::Receiver::try_iter).collect();
+        let (news, gone) = heard.as_ref().map_or_else(Default::default, news_of);
+        if gone {
+            break Err(anyhow!("the thread that copies tables has ended"));
+        }
         let moved = news.iter().any(|copied| matches!(copied, Ok(Refreshed::New)));
         if let Err(error) =
             news.into_iter().try_for_each(|one| troubled.hear(one, &reading, session))
@@ -99,6 +102,17 @@ pub(super) fn run(args: &Args, session: &Session) -> Result<Outcome> {
 
 /// How an attempt to bring copies up to date went.
 type Copied = Result<Refreshed, PipelineError>;
+
+/// What a thread has said since it was heard last, and whether it has ended.
+fn news_of(heard: &mpsc::Receiver<Copied>) -> (Vec<Copied>, bool) {
+    let mut news = Vec::new();
+    loop {
+        match heard.try_recv() {
+            Ok(one) => news.push(one),
+            Err(gone) => return (news, gone == TryRecvError::Disconnected),
+        }
+    }
+}
 
 /// A thread that keeps copies up to date, and what it says; none where nothing is copied.
 fn copying(reading: &Arc<Reading>, every: Duration) -> Option<mpsc::Receiver<Copied>> {
