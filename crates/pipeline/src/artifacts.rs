@@ -57,7 +57,7 @@ pub(crate) fn write_results(
             "generated_at": rfc3339(at_micros),
             "invocation_id": id,
         },
-        "args": {"which": summary.command},
+        "args": {"which": summary.command, "target": project.target.name},
         "elapsed_time": summary.seconds,
         "results": summary.results.iter().map(result).collect::<Vec<_>>(),
     });
@@ -123,9 +123,13 @@ pub(crate) fn last_run(project: &Project) -> Result<Option<(String, Vec<(String,
 }
 
 /// Results of the last run (`run_results.json`) or freshness check (`sources.json`), with the time it ended in
-/// microseconds since 1970; `None` when there was none.
+/// microseconds since 1970; `None` when there was none, or it was one of another target.
 pub(crate) fn last_summary(project: &Project, file: &str) -> Result<Option<(i64, RunSummary)>> {
     let Some((command, document)) = last_document(project, file)? else { return Ok(None) };
+    let target = document.pointer("/args/target").and_then(Value::as_str);
+    if target.is_some_and(|target| target != project.target.name) {
+        return Ok(None);
+    }
     let at = document["metadata"]["generated_at"].as_str().unwrap_or_default();
     let at = chrono::DateTime::parse_from_rfc3339(at).map_or(0, |at| at.timestamp_micros());
     let results = results_of(&document)

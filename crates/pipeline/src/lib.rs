@@ -6,6 +6,7 @@ mod clock;
 mod dashboard;
 mod debug;
 mod docs;
+mod engine;
 mod erase;
 mod error;
 mod feeds;
@@ -24,7 +25,9 @@ mod workspace;
 
 pub use clicktrail_attribution::fit as fits;
 pub use clock::{Clock, SystemClock, rfc3339};
-pub use dashboard::{Look, PageFault, PageKeyFault, PageRequest, PageResult, Shelf};
+pub use dashboard::{
+    CopySettings, Look, PageFault, PageKeyFault, PageRequest, PageResult, Refreshed, Shelf,
+};
 pub use erase::{EraseReport, EraseRequest, ErasedTable};
 pub use error::{Kind, PipelineError, Result};
 pub use fit::{EventFit, FitReport, FitRequest, MIN_CONVERSIONS_DEFAULT, PathsFile, fit_file};

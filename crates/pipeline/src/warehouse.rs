@@ -58,6 +58,12 @@ impl Warehouse {
         }
     }
 
+    /// A warehouse in another folder.
+    #[cfg(feature = "bigquery")]
+    pub(crate) fn apart(&self, dir: PathBuf) -> Self {
+        Self { dir, erased: self.erased.clone(), below: None }
+    }
+
     /// A warehouse in another folder, which reads the named tables here.
     pub(crate) fn beside(&self, dir: &Path, tables: BTreeSet<String>) -> Self {
         let below = Some((self.dir.clone(), Arc::new(tables)));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use clicktrail_engine::datafusion::{Embedded, EmbeddedSettings, Session};
+use clicktrail_engine::datafusion::{Embedded, Session};
 use clicktrail_engine::delta::{Commit, Removal, TableWriter, WriterSettings, stored_schema};
 use clicktrail_project::{
     Adapter, AdapterRelations, CompileContext, LoadOptions, Project, ResourceType, SelectArgs,
@@ -20,10 +20,6 @@ use crate::feeds::{Feeds, STREAM, STREAM_VAR};
 use crate::report::{Reporter, RunPlan, RunSummary, Status};
 use crate::run::Run;
 use crate::warehouse::Warehouse;
-
-/// Bytes that sorts, joins and aggregates may reserve before they spill, when the user sets none. They count
-/// texts that several batches share once for each batch, so what is really held is far less.
-const MEMORY_DEFAULT: usize = 3 << 30;
 
 /// Table of the rows that could not be read.
 const REJECTED: &str = "rejected_rows";
@@ -179,26 +175,6 @@ impl Workspace {
     /// Folder of the warehouse's tables.
     pub fn warehouse_dir(&self) -> PathBuf {
         self.warehouse.dir().to_path_buf()
-    }
-
-    /// The embedded engine with this workspace's limits.
-    pub(crate) fn engine(&self) -> Result<Embedded> {
-        if self.project.target.adapter != Adapter::Clicktrail {
-            return Err(PipelineError::Adapter {
-                target: self.project.target.name.clone(),
-                adapter: self.project.target.adapter.as_str().to_owned(),
-            });
-        }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = match self.project.target.threads {
-            0 => cores,
-            threads => threads,
-        };
-        Ok(Embedded::new(EmbeddedSettings {
-            threads,
-            memory_bytes: self.settings.memory_bytes.unwrap_or(MEMORY_DEFAULT),
-            spill_dir: self.warehouse.spill_dir()?,
-        })?)
     }
 
     /// Runs the selected nodes; writes `target/run_results.json` and `target/manifest.json`.

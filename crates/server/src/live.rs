@@ -27,6 +27,8 @@ pub struct LiveStatus {
     pub ready: bool,
     /// What is being done until then, in words; "live" afterwards.
     pub phase: String,
+    /// Why the tables are not the newest, where they are copies of tables elsewhere; `None` when they are.
+    pub stale: Option<String>,
     /// Highest sequence number that is on disk.
     pub durable_seq: u64,
     /// Highest sequence number that the tables hold.

@@ -102,7 +102,7 @@ fn closed() -> Router<Arc<App>> {
             path,
             any(|| async {
                 Problem::new(Fault::NotFound, "this server only shows tables, it takes no events")
-                    .hint("send them to a `clicktrail serve` that runs without --read-only")
+                    .hint("send them to a `clicktrail serve` that follows the stream, without --read-only")
             }),
         )
     })

@@ -13,6 +13,7 @@ const FIRST = 10;
 export const live = {
   status: "connecting", // connecting | live | waiting | hidden
   readOnly: false, // the server takes no events
+  stale: null, // why tables that are copies are not the newest
   downSince: 0, seq: 0, build: null, snapshot: null,
   paused: false, pausedAt: 0, pausedCount: 0,
   ring: [], held: [], hello: null, agg: null, rates: [], health: null, gaps: [], mart: null, updated: false, delays: [],
@@ -56,6 +57,7 @@ const heard = {
     // A server that starts anew may count anew: what we know of the old numbering is of no use then.
     if (data.seq != null && data.seq < live.seq) live.seq = 0;
     live.readOnly = data.phase === "read-only";
+    live.stale = data.stale ?? null;
     const before = live.snapshot;
     live.snapshot = data.snapshot_id ?? live.snapshot;
     live.progress = data.ready === false ? data.progress ?? { current: data.phase } : null;
@@ -87,6 +89,7 @@ const heard = {
   health(data) {
     const was = live.health?.ready;
     live.readOnly = data.phase === "read-only";
+    live.stale = data.stale ?? null;
     live.health = data;
     // Tables that became ready are asked for at once.
     if (data.ready && was === false) for (const hook of hooks.mart) hook(data);

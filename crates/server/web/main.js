@@ -32,7 +32,7 @@ const Mark = () => html`<svg width="26" height="20" viewBox="0 0 26 20" aria-hid
 
 /** The stream's state as a thing to look at and to hear. */
 function useLiveState() {
-  const read = () => ({ status: live.status, paused: live.paused, count: live.pausedCount, rate: live.agg?.rate, down: live.downSince, updated: live.updated, readOnly: live.readOnly });
+  const read = () => ({ status: live.status, paused: live.paused, count: live.pausedCount, rate: live.agg?.rate, down: live.downSince, updated: live.updated, readOnly: live.readOnly, stale: live.stale });
   const [state, put] = useState(read);
   useEffect(() => {
     const update = () => put((old) => { const now = read(); return JSON.stringify(old) === JSON.stringify(now) ? old : now; });
@@ -51,6 +51,12 @@ function StreamState() {
     : s.status === "waiting" ? ["waiting", `reconnecting ${span((Date.now() - s.down) / 1000)}…`]
     : s.status === "hidden" ? ["hidden-tab", "resting"] : ["connecting", "connecting…"];
   return html`<a class="stream-state" href=${link("/live")} aria-label="Stream: ${text}"><span class="pulse ${kind}"></span><span>${text}</span></a>`;
+}
+
+/** Above every page: its tables are copies, and not the newest. */
+function Stale() {
+  const { stale } = useLiveState();
+  return stale && html`<div class="notice warn" role="status" data-stale><span>Not the newest: ${stale}.</span></div>`;
 }
 
 // Who has the system force its colours has chosen already: light tokens on a black canvas would be read by nobody.
@@ -137,6 +143,7 @@ function App() {
         <button type="button" class="btn plain icon only-wide" aria-label="Keyboard shortcuts" title="Keyboard (?)" onClick=${() => show("help")}>?</button>
         <button type="button" class="btn plain icon" aria-label="Theme" title="Light, dark, system (T)" onClick=${nextTheme}><svg width="16" height="16" viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="6.200" fill="none" stroke="currentColor" stroke-width="1.600" /><path d="M8 1.800a6.200 6.200 0 0 1 0 12.400z" fill="currentColor" /></svg></button></div></header>
     <main id="main" tabindex="-1" ref=${main}>
+      <${Stale} />
       ${problems.length > 0 && html`<div class="notice warn" role="alert"><span>This address holds something that was left out: ${problems.join("; ")}.</span><button type="button" class="btn" onClick=${() => set({}, { replace: true })}>Clean the address</button></div>`}
       ${Page ? html`<${Page} key=${journey ? path : found?.[0] ?? path} place=${place} state=${state} />` : html`<div class="state"><h1>There is no page ${path}</h1><p><a href="/">To the overview</a></p></div>`}
     </main>

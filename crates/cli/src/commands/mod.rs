@@ -74,6 +74,8 @@ pub(crate) enum Command {
     #[command(alias = "dev")]
     Up(up::Args),
     /// Take events over HTTP, keep the marts up to date with them, and serve the dashboard
+    ///
+    /// Tables of a target in BigQuery are only shown: they are copied, and again where they changed. Events are not taken.
     Serve(serve::Args),
     /// Send events to a running server: new demo events, or files
     Stream(stream::Args),

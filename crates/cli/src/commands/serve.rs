@@ -1,6 +1,7 @@
 //! `serve`: the collector, the live tables and their API, in one process.
 
 mod adapter;
+mod copies;
 mod dashboard;
 mod reading;
 
@@ -63,7 +64,10 @@ pub(crate) struct Args {
     pub(super) publish_every: u64,
     /// Only show the tables of the last build: take no events, keep none in memory, and let other processes build
     #[arg(long)]
-    pub(super) read_only: bool,
+    read_only: bool,
+    /// What is copied from BigQuery.
+    #[command(flatten)]
+    copies: copies::CopyArgs,
     /// Folder of the dashboard's files, for who edits them
     #[arg(long, value_name = "DIR", env = "CLICKTRAIL_WEB_DIR", hide = true)]
     web_dir: Option<PathBuf>,
@@ -97,7 +101,7 @@ struct AccessArgs {
 /// # Errors
 /// A project that can't be built or can't follow a stream, a damaged log, an address in use.
 pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
-    if args.read_only {
+    if copies::in_bigquery(args, session)? || args.read_only {
         return reading::run(args, session);
     }
     let (ends, ended) = mpsc::channel();
@@ -277,6 +281,11 @@ impl Args {
     /// A secret that senders of this process can use.
     pub(super) fn first_write_secret(&self) -> Option<String> {
         self.access.write_secret.first().cloned()
+    }
+
+    /// Whether only tables are to be shown.
+    pub(super) fn only_shows(&self) -> bool {
+        self.read_only || self.copies.are_given()
     }
 
     fn follow(&self) -> FollowSettings {

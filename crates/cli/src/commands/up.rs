@@ -51,7 +51,7 @@ pub(crate) struct Args {
 /// A project that can't be read; an address in use.
 pub(crate) fn run(args: Args, session: &Session) -> Result<Outcome> {
     let mut serve = args.serve;
-    if serve.read_only {
+    if serve.only_shows() {
         return Err(Usage::new("`up` builds tables and takes events, so it can't be read-only")
             .hint("clicktrail serve --read-only shows the tables of the last build")
             .into());

@@ -79,7 +79,7 @@ pub(super) fn explain(page: Page<'_>, id: &str) -> Answer<Value> {
         "lookback_days": lookback,
         "window": { "from": rfc3339(converted_at - lookback * DAY), "to": rfc3339(converted_at) },
         "models": models, "touches": touches, "without_touch": without_touch(&found), "credits": credits,
-        "events": rows, "events_more": more, "neighbours": neighbours,
+        "events": rows, "events_more": more, "events_note": super::lists::without_events(&page), "neighbours": neighbours,
         "sentence": sentences[page.keys.model()], "sentences": sentences,
         "sql": { "model": "fct_credits", "path": node.map(|node| node.original_file_path.clone()),
             "query": format!("select * from fct_credits where conversion_id = {}", literal(&key)) },

@@ -1,5 +1,6 @@
 //! Lists behind numbers: conversions, values of a dimension, one event.
 
+use clicktrail_project::Adapter;
 use serde_json::{Map, Value, json};
 
 use super::keys::{DIMENSIONS, PERSON_DIMENSIONS};
@@ -167,6 +168,9 @@ pub(super) fn values(page: Page<'_>, dimension: &str) -> Answer<Value> {
 
 /// One event with what the models made of it.
 pub(super) fn event(page: Page<'_>, id: &str) -> Answer<Value> {
+    if let Some(why) = without_events(&page) {
+        return Err(PageFault::NotFound(why));
+    }
     let found = page.ask(
         "events.row",
         &format!("select * from {} where event_key = {} limit 1", events(&page), literal(id)),
@@ -190,4 +194,17 @@ pub(super) fn event(page: Page<'_>, id: &str) -> Answer<Value> {
 /// Where a person's events are: in memory while live, else in the table.
 pub(super) fn events(page: &Page<'_>) -> &'static str {
     if page.reader.tables.contains(super::LIVE_EVENTS) { super::LIVE_EVENTS } else { "int_events" }
+}
+
+/// Why there are no events to show, if so: tables of events are too large to be copied here unasked.
+pub(super) fn without_events(page: &Page<'_>) -> Option<String> {
+    let target = &page.workspace.project.target;
+    let lacks = target.adapter == Adapter::Bigquery && !page.reader.tables.contains("int_events");
+    lacks.then(|| {
+        format!(
+            "int_events is not copied to this server: `serve --also int_events` copies it, \
+             `clicktrail query --target {}` asks BigQuery itself",
+            target.name
+        )
+    })
 }

@@ -2,6 +2,7 @@
 //!
 //! | module | in → out |
 //! |---|---|
+//! | `copies` | where copies of tables elsewhere come from, and how they stand |
 //! | `keys` | keys of an address → what they mean, or all that are not understood |
 //! | `reader` | one state of the tables: its last event, its days, its attribution models |
 //! | `page` | a reader, keys → period, filters, envelope; sums that must be equal |
@@ -11,13 +12,14 @@
 //! | `lists` | conversions behind a number, values of a dimension, one event |
 //! | `journey` | why one conversion was credited as it was |
 //! | `offline` | pages from the tables of the last build |
-//! | `shelf` | pages from the tables of the last build, opened anew when a build changes them |
+//! | `shelf` | pages from the tables of the last build, opened anew when a build changes them; copies of tables elsewhere |
 //! | `staged` | parts of queries that several panels read |
 //! | `state` | Health, Lineage, one node, Settings |
 //! | `table` | a page's table as CSV |
 //! | `words` | rules, models and evidence in words |
 //! | `rows` | Arrow → JSON |
 
+mod copies;
 mod credit;
 mod journey;
 mod keys;
@@ -38,6 +40,9 @@ use serde_json::Value;
 
 use crate::workspace::Workspace;
 
+#[cfg(feature = "bigquery")]
+pub(crate) use copies::Origin;
+pub use copies::{CopySettings, Refreshed};
 pub use keys::PageKeyFault;
 pub use page::PageFault;
 pub(crate) use reader::Reader;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{Duration, NaiveDate};
+use clicktrail_project::Adapter;
 use serde_json::{Map, Value, json};
 
 use super::keys::{Filter, Keys, PERSON_DIMENSIONS, PageKeyFault, Span};
@@ -379,7 +380,8 @@ impl<'a> Page<'a> {
 
     /// The same on the command line.
     fn command(&self) -> Value {
-        if !["overview", "models", "paths", "conversions"].contains(&self.name) {
+        let is_here = self.workspace.project.target.adapter == Adapter::Clicktrail;
+        if !is_here || !["overview", "models", "paths", "conversions"].contains(&self.name) {
             return Value::Null;
         }
         let plain = |char: char| char.is_ascii_alphanumeric() || "-_.,:".contains(char);

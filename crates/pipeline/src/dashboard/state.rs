@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clicktrail_project::{Node, Project, ResourceType, SelectArgs};
+use clicktrail_project::{Adapter, Node, Project, ResourceType, SelectArgs};
 use serde_json::{Map, Value, json};
 
 use super::keys::PageKeyFault;
@@ -204,7 +204,7 @@ fn tests(project: &Project, outcomes: &Outcomes) -> Value {
                 "nodes": at_risk(project, &result.unique_id).0, "column": node.and_then(|node| node.column_name.clone()),
                 "description": node.map_or("", |node| node.description.as_str()), "seconds": result.seconds,
                 "resource_type": result.resource_type, "sql": node.map(|node| node.raw_code.clone()),
-                "command": format!("clicktrail test -s {}", result.name) })
+                "command": command(project, "test", &result.name) })
         })
         .collect();
     json!({ "counts": outcomes.counts(), "at": rfc3339(*at), "seconds": summary.seconds, "rows": rows })
@@ -399,11 +399,19 @@ pub(super) fn node(page: Page<'_>, name: &str, things: &Things<'_>) -> Answer<Va
         ("compiled_sql", json!(compiled)),
         ("parents", json!(near(project, &manifest.parent_map, &node.unique_id))),
         ("children", json!(near(project, &manifest.child_map, &node.unique_id))),
-        ("command", json!(format!("clicktrail show -s {}", node.name))),
+        ("command", json!(command(project, "show", &node.name))),
     ] {
         data[key] = value;
     }
     page.finish(data)
+}
+
+/// A command about one node; tables elsewhere are those of the target that is named.
+fn command(project: &Project, verb: &str, name: &str) -> String {
+    match project.target.adapter {
+        Adapter::Clicktrail => format!("clicktrail {verb} -s {name}"),
+        _ => format!("clicktrail {verb} -s {name} --target {}", project.target.name),
+    }
 }
 
 fn near(project: &Project, map: &BTreeMap<String, Vec<String>>, id: &str) -> Vec<Value> {

@@ -10,6 +10,7 @@
 //! | `cost` | bytes, money, and the limit of a run |
 //! | `import` | tables of the export → Parquet files |
 //! | `stream` | events → the table `events_stream` |
+//! | `mirror` | tables of the target → copies here, for a server |
 //! | `publish` | tables of the embedded engine → BigQuery |
 //! | `debug` | the checks of `debug` |
 //!
@@ -23,6 +24,7 @@ mod drift;
 mod graph;
 mod import;
 mod materialize;
+mod mirror;
 mod publish;
 mod stream;
 mod target;
@@ -41,6 +43,7 @@ use clicktrail_project::{
 use self::cost::Budget;
 pub(crate) use self::debug::checks as debug_checks;
 pub use self::import::{ImportRequest, Imported};
+pub(crate) use self::mirror::Mirror;
 pub use self::publish::Published;
 pub use self::stream::{Sender, Sending, SentRows};
 use crate::artifacts;

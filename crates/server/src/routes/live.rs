@@ -178,6 +178,7 @@ impl Reader {
             "build": self.app.web.build(),
             "snapshot_id": dashboard.and_then(|dashboard| dashboard.snapshot()),
             "seq": self.app.feed.last(), "now": now, "phase": status.phase, "ready": status.ready,
+            "stale": status.stale,
             "progress": dashboard.map_or(Value::Null, |dashboard| dashboard.progress()),
         });
         self.send("hello", None, &data).await
@@ -232,7 +233,7 @@ impl Reader {
         let status = self.app.live.status();
         let dashboard = self.app.dashboard.as_ref();
         let now = json!({
-            "ready": status.ready, "phase": status.phase,
+            "ready": status.ready, "phase": status.phase, "stale": status.stale,
             "progress": dashboard.map_or(Value::Null, |dashboard| dashboard.progress()),
             "tests": dashboard.map_or(Value::Null, |dashboard| dashboard.tests()),
             "behind": status.lag_seconds > 5.0,

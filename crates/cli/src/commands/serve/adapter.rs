@@ -70,6 +70,7 @@ impl clicktrail_server::Live for Followed {
                 Some(problem) => format!("stands still: {}", problem.message),
                 None => phase,
             },
+            stale: None,
             durable_seq: self.appender.durable_seq(),
             applied_seq: status.applied_seq,
             lag_seconds: self.inlet.lag_seconds(),
