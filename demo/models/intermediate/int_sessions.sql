@@ -1,7 +1,7 @@
 {{ config(materialized='table', meta={'live': {'key': 'person_key'}}) }}
 
-{%- set has_params = "coalesce(param_source, param_medium, param_campaign) is not null" %}
-{%- set has_last_click = "coalesce(last_click_source, last_click_medium, last_click_campaign) is not null" %}
+{%- set has_params = says_anything('param') %}
+{%- set has_last_click = says_anything('last_click') %}
 
 {%- set order = total_order() %}
 
@@ -139,8 +139,8 @@ decided as (
     select
         *,
         case
-            when coalesce(last_click_source, last_click_medium, last_click_campaign) is not null then 'last_click'
-            when coalesce(page_source, page_medium, page_campaign) is not null then 'page'
+            when {{ has_last_click }} then 'last_click'
+            when {{ says_anything('page') }} then 'page'
             when is_param_on_page = 0 then 'param'
             when session_number = 1 then 'first_user'
         end as source_record
@@ -164,12 +164,13 @@ select
     landing_page,
     session_number,
     {%- for name in ['source', 'medium', 'campaign'] %}
-    coalesce(nullif(trim(case source_record
+    {%- set record %}case source_record
         when 'last_click' then last_click_{{ name }}
         when 'page' then page_{{ name }}
         when 'param' then param_{{ name }}
         when 'first_user' then first_user_{{ name }}
-    end), ''), '(not set)') as {{ name }},
+    end{%- endset %}
+    coalesce({{ usable(record) }}, '(not set)') as {{ name }},
     {%- endfor %}
     source_record,
     first_batch_page_id,

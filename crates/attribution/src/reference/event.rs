@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::evidence::usable;
+
 /// Shared text; a caller that reads many events should intern it.
 pub type Text = Arc<str>;
 
@@ -18,10 +20,11 @@ pub struct SourceFields {
 }
 
 impl SourceFields {
-    /// Does the record hold anything, even an empty text?
+    /// Does the record hold anything but placeholders `[2.7]`?
     #[must_use]
-    pub fn is_present(&self) -> bool {
-        self.source.is_some() || self.medium.is_some() || self.campaign.is_some()
+    pub fn says_anything(&self) -> bool {
+        let fields = [&self.source, &self.medium, &self.campaign];
+        fields.into_iter().flatten().any(|value| usable(value).is_some())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::journeys::Untouched;
 use super::{
     Attribution, DailyKey, Event, PersonClick, Settings, Touch, conversions, journeys, sessions,
     touches,
@@ -63,6 +64,10 @@ fn fold_person(
         touches.extend(touches::of_session(row, &session.events, settings));
     }
     touches.sort_unstable_by(|a, b| a.position.cmp(&b.position));
+    // An exclusion list removes touches, never conversions [2.6].
+    let is_excluded = |touch: &Touch| settings.excluded_channels.contains(&touch.channel);
+    let (excluded, mut touches): (Vec<Touch>, Vec<Touch>) =
+        touches.into_iter().partition(is_excluded);
     for (number, touch) in (1..).zip(&mut touches) {
         touch.touch_number = number;
     }
@@ -79,8 +84,9 @@ fn fold_person(
             let journey = journeys::journey(&conversion, started_at, &touches, grain);
             let milestone = journeys::milestone(&conversion, events, settings);
             let steps = journeys::steps(&conversion, &journey, milestone.as_ref());
-            let evidence = event.evidence.as_ref();
-            let credits = journeys::credits(&conversion, &journey, &steps, evidence, settings);
+            let left_out = journeys::journey(&conversion, started_at, &excluded, grain);
+            let alone = Untouched { evidence: event.evidence.as_ref(), left_out: &left_out };
+            let credits = journeys::credits(&conversion, &journey, &steps, &alone, settings);
             answer.credits.extend(credits);
             answer.journeys.extend(steps);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::evidence::usable;
 use super::{Event, NOT_SET, Session, Settings, SourceFields, Text, key_of};
 
 /// An event without a session id joins the one before it up to this age, inclusive `[2.17]`.
@@ -89,7 +90,7 @@ pub(super) fn row(session: &SessionEvents<'_>, settings: &Settings<'_>) -> Optio
 
 /// Section 3: the one record that names the session's source, and its name; empty when none does.
 fn source_of(events: &[&Event]) -> (Option<&'static str>, SourceFields) {
-    let last_click = events.iter().map(|event| &event.last_click).find(|f| f.is_present());
+    let last_click = events.iter().map(|event| &event.last_click).find(|f| f.says_anything());
     let first_user = || {
         let first = events.first().filter(|_| session_number(events) == Some(1))?;
         Some(("first_user", &first.first_user))
@@ -106,9 +107,9 @@ fn source_of(events: &[&Event]) -> (Option<&'static str>, SourceFields) {
 /// in a session without page views of the first event that has any.
 fn param_record<'a>(events: &[&'a Event]) -> Option<(&'static str, &'a SourceFields)> {
     let page_view = events.iter().position(|event| is_page_view(event));
-    let on_page_view = page_view.map(|at| &events[at].params).filter(|f| f.is_present());
+    let on_page_view = page_view.map(|at| &events[at].params).filter(|f| f.says_anything());
     let before = &events[..page_view.unwrap_or(events.len())];
-    let earlier = || before.iter().map(|event| &event.params).find(|f| f.is_present());
+    let earlier = || before.iter().map(|event| &event.params).find(|f| f.says_anything());
     on_page_view.map(|f| ("page", f)).or_else(|| Some(("param", earlier()?)))
 }
 
@@ -120,7 +121,7 @@ fn is_page_view(event: &Event) -> bool {
     &*event.event_name == "page_view"
 }
 
-/// Section 3: an empty field is `(not set)`.
+/// Section 3: an empty field is `(not set)`, and so is a placeholder `[2.7]`.
 fn displayed(value: Option<&Text>) -> Text {
-    value.map(|value| value.trim()).filter(|value| !value.is_empty()).unwrap_or(NOT_SET).into()
+    value.and_then(|value| usable(value)).unwrap_or(NOT_SET).into()
 }

@@ -4,18 +4,16 @@ use std::collections::HashMap;
 
 use super::{DIRECT, Event, Evidence, NOT_SET, Session, Settings, Text, Touch, TouchGrain, key_of};
 
-/// Touches of one session in total order, excluded channels removed `[2.6]`.
+/// All touches of one session in total order, also those of excluded channels.
 pub(super) fn of_session(
     session: &Session,
     events: &[&Event],
     settings: &Settings<'_>,
 ) -> Vec<Touch> {
-    let mut touches = match settings.touch_grain {
+    match settings.touch_grain {
         TouchGrain::Click => clicks(session, events, settings),
         TouchGrain::Session => vec![whole_session(session, events, settings)],
-    };
-    touches.retain(|touch| !settings.excluded_channels.contains(&touch.channel));
-    touches
+    }
 }
 
 /// The displayed fields and the channel of something that may be credited.

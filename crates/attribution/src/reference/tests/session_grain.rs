@@ -43,6 +43,22 @@ fn params_of_the_first_page_view_or_before() {
     assert_eq!(source_of(&events), "(not set)/(not set)/(not set)");
 }
 
+/// [2.7] Placeholders are nothing, field by field; a record of nothing else lets the next one speak.
+#[test]
+fn placeholders_name_no_session() {
+    assert_eq!(source_of(&[params(view("a", 0), " News /undefined/NULL")]), "News/(not set)/(not set)");
+    let first_user = |event: Event| Event {
+        session_number: Some(1),
+        first_user: fields("fu/null/-"),
+        last_click: fields("(not set)/-/-"),
+        ..event
+    };
+    let nothing = params(view("a", 0), "null/Undefined/(data not available)");
+    assert_eq!(source_of(&[first_user(nothing)]), "fu/(not set)/(not set)");
+    let named = params(view("a", 0), "news/email/-");
+    assert_eq!(source_of(&[first_user(named)]), "news/email/(not set)");
+}
+
 /// Section 3 (2): without a page view, the first record there is.
 #[test]
 fn params_of_a_session_without_page_views() {
