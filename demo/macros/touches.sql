@@ -9,12 +9,13 @@ sessions as (
 
     select
         *,
-        lower(source) in ('(direct)', 'direct') and lower(medium) in ('(none)', '(not set)') as is_direct
+        lower(source) in ('(direct)', 'direct', '(not set)') and lower(medium) in ('(none)', '(not set)')
+        and not (source = '(not set)' and medium = '(not set)' and campaign = '(not set)') as is_direct
     from {{ ref('int_sessions') }}
 
 ),
 
--- Direct has one name, whatever the record wrote [2.6, 2.7].
+-- Direct has one name, whatever the record wrote; where no record speaks, the source is unknown and not Direct [2.6, 2.7].
 touches as (
 
     select
@@ -202,7 +203,7 @@ compared as (
 ),
 
 -- A touch is a change of the evidence inside a session [2.3]; a session that does not start with evidence starts
--- Direct [2.6, 2.11].
+-- Direct [2.6, 2.11], unless it starts with a return, which is dropped and not made Direct [2.8].
 touches as (
 
     select
@@ -260,6 +261,7 @@ touches as (
         and sessions.session_key = pages.session_key
         and sessions.first_event_key = pages.event_key
     where pages.event_key is null
+        and sessions.first_referrer_dropped is null
 
 )
 {%- endif %}

@@ -111,6 +111,8 @@ sessions as (
         max(case when first_events.event_key = winners.start_key then first_events.{{ name }} end) as first_{{ name }},
         {%- endfor %}
         max(winners.start_key) as first_event_key,
+        max(case when first_events.event_key = winners.start_key then first_events.referrer_dropped end)
+            as first_referrer_dropped,
         {%- for name in ['source', 'medium', 'campaign'] %}
         {%- for record, key in {'first_user_': 'start', 'last_click_': 'click'}.items() %}
         max(case when first_events.event_key = winners.{{ key }}_key then first_events.{{ record }}{{ name }} end)
@@ -176,5 +178,6 @@ select
     first_batch_page_id,
     first_batch_ordering_id,
     first_batch_event_index,
-    first_event_key
+    first_event_key,
+    first_referrer_dropped
 from decided

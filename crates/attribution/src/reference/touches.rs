@@ -51,8 +51,11 @@ impl Label {
 fn whole_session(session: &Session, events: &[&Event], settings: &Settings<'_>) -> Touch {
     let source = session.source.to_lowercase();
     let medium = session.medium.to_lowercase();
-    let is_direct =
-        matches!(&*source, "(direct)" | "direct") && matches!(&*medium, "(none)" | NOT_SET);
+    let is_unknown =
+        [&session.source, &session.medium, &session.campaign].into_iter().all(|f| **f == *NOT_SET);
+    let is_direct = matches!(&*source, "(direct)" | "direct" | NOT_SET)
+        && matches!(&*medium, "(none)" | NOT_SET)
+        && !is_unknown;
     let label = if is_direct {
         Label::direct()
     } else {
@@ -94,7 +97,7 @@ enum PageKey<'a> {
     Shown(i64, Option<&'a str>),
 }
 
-/// Click grain `[2.3]`: each change of the evidence tuple, and Direct where a session begins so.
+/// Click grain `[2.3]`: each change of the evidence tuple, and Direct where a session begins without any.
 fn clicks(session: &Session, events: &[&Event], settings: &Settings<'_>) -> Vec<Touch> {
     let mut touches = Vec::new();
     let mut before: Option<[Option<String>; 4]> = None;
@@ -106,7 +109,8 @@ fn clicks(session: &Session, events: &[&Event], settings: &Settings<'_>) -> Vec<
                 touches.push(touch(session, page.first, label, Some(evidence)));
             }
             before = tuple;
-        } else if number == 0 {
+        } else if number == 0 && page.first.referrer_dropped.is_none() {
+            // A return is dropped, not made Direct [2.8].
             touches.push(touch(session, page.first, Label::direct(), None));
         }
     }

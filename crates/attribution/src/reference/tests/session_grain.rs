@@ -82,12 +82,18 @@ fn the_first_user_source_is_for_first_sessions() {
     assert_eq!(&*answer.touches[0].channel, "Unassigned");
 }
 
-/// [2.6] Direct by name, in any case.
+/// [2.6] Direct by name, in any case, or by a record with neither a source nor a medium.
 #[test]
 fn a_session_named_direct_is_direct() {
-    let answer = fold(&[params(view("a", 0), "(Direct)/(none)/-")], &by_session());
-    assert!(answer.touches[0].is_direct);
-    assert_eq!(&*answer.touches[0].campaign, "(direct)");
+    for triple in ["(Direct)/(none)/-", "-/(none)/-", "-/-/summer", "null/(None)/x"] {
+        let answer = fold(&[params(view("a", 0), triple)], &by_session());
+        assert!(answer.touches[0].is_direct, "{triple}");
+        assert_eq!(&*answer.touches[0].campaign, "(direct)");
+    }
+    for triple in ["-/-/-", "news/(none)/-", "-/email/-"] {
+        let answer = fold(&[params(view("a", 0), triple)], &by_session());
+        assert!(!answer.touches[0].is_direct, "{triple}");
+    }
 }
 
 /// Section 3: one touch per session, whatever changes inside; the own session is last.
