@@ -9,8 +9,7 @@ sessions as (
 
     select
         *,
-        lower(source) in ('(direct)', 'direct', '(not set)') and lower(medium) in ('(none)', '(not set)')
-        and not (source = '(not set)' and medium = '(not set)' and campaign = '(not set)') as is_direct
+        {{ session_is_direct() }} as is_direct
     from {{ ref('int_sessions') }}
 
 ),
@@ -265,4 +264,10 @@ touches as (
 
 )
 {%- endif %}
+{%- endmacro %}
+
+{# Session grain: does the record name neither a source nor a medium [2.6]? Where no record speaks, it is unknown (section 3). #}
+{% macro session_is_direct() -%}
+lower(source) in ('(direct)', 'direct', '(not set)') and lower(medium) in ('(none)', '(not set)')
+        and not (source = '(not set)' and medium = '(not set)' and campaign = '(not set)')
 {%- endmacro %}

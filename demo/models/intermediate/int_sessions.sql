@@ -111,6 +111,9 @@ sessions as (
         max(case when first_events.event_key = winners.start_key then first_events.{{ name }} end) as first_{{ name }},
         {%- endfor %}
         max(winners.start_key) as first_event_key,
+        {%- for key in ['click', 'page', 'param'] %}
+        max(winners.{{ key }}_key) as {{ key }}_key,
+        {%- endfor %}
         max(case when first_events.event_key = winners.start_key then first_events.referrer_dropped end)
             as first_referrer_dropped,
         {%- for name in ['source', 'medium', 'campaign'] %}
@@ -175,6 +178,12 @@ select
     coalesce({{ usable(record) }}, '(not set)') as {{ name }},
     {%- endfor %}
     source_record,
+    case source_record
+        when 'last_click' then click_key
+        when 'page' then page_key
+        when 'param' then param_key
+        when 'first_user' then first_event_key
+    end as source_event_key,
     first_batch_page_id,
     first_batch_ordering_id,
     first_batch_event_index,
