@@ -1,6 +1,6 @@
 {#
   Session grain: common table expressions that end in `classified`, the sources of sessions in the journeys of conversions which
-  came before the event that named the session. They are what the session had shown by then [2.4]: section 3 of the semantics over
+  came before the page that named the session. They are what the session had shown by then [2.4]: section 3 of the semantics over
   its events up to the conversion. `journeys` and `conversions` stand before them.
 #}
 {% macro as_of_conversion_ctes() -%}
@@ -25,7 +25,18 @@ late as (
         on sessions.person_key = named.person_key
         and sessions.session_key = named.session_key
         and sessions.source_event_key = named.event_key
-    where not {{ not_after('named', 'event_timestamp', 'conversions', 'converted_at') }}
+    -- As at click grain, evidence stands at the first event of its page: a landing page that converts has shown it [2.5].
+    left join {{ ref('int_event_sessions') }} as page
+        on named.person_key = page.person_key
+        and named.session_key = page.session_key
+        and named.batch_page_id = page.batch_page_id
+        and (
+            page.batch_page_id <> 0
+            or page.event_timestamp = named.event_timestamp
+            and coalesce(page.page_location, '') = coalesce(named.page_location, '')
+        )
+        and {{ not_after('page', 'event_timestamp', 'conversions', 'converted_at') }}
+    where page.event_key is null
 
 ),
 

@@ -114,11 +114,22 @@ fn shown(events: &[&Event]) -> [Text; 3] {
     [&fields.source, &fields.medium, &fields.campaign].map(|field| displayed(field.as_ref()))
 }
 
-/// What a session had shown by a conversion, when that came before the event which named the session `[2.4]`.
+/// What a session had shown by a conversion, when that came before the page which named the session `[2.4]`.
 pub(super) fn shown_before(events: &[&Event], conversion: &Position) -> Option<[Text; 3]> {
-    let record = source_of(events)?;
+    let named = source_of(events)?.event;
+    // As at click grain, evidence stands at the first event of its page [2.5].
+    let is_of_page = |event: &&&Event| {
+        event.batch_page_id == named.batch_page_id
+            && (named.batch_page_id != 0
+                || (event.event_timestamp, page(event)) == (named.event_timestamp, page(named)))
+    };
+    let starts_at = events.iter().find(is_of_page)?.position();
     let seen = events.partition_point(|event| event.position() <= *conversion);
-    (record.event.position() > *conversion).then(|| shown(&events[..seen]))
+    (starts_at > *conversion).then(|| shown(&events[..seen]))
+}
+
+fn page(event: &Event) -> &str {
+    event.page_location.as_deref().unwrap_or_default()
 }
 
 /// Section 3 (2): params of the first page view, else of the first event before it that has any;
