@@ -14,5 +14,5 @@ event_timestamp, batch_page_id, batch_ordering_id, batch_event_index, ga_session
 
 {# What later models need of an event. #}
 {% macro session_event_columns() -%}
-event_date, event_timestamp, event_name, event_key, person_key, user_pseudo_id, user_id, stream_id, ga_session_id, ga_session_number, batch_page_id, batch_ordering_id, batch_event_index, page_location, is_session_engaged, evidence_class, source, medium, campaign, click_id, param_source, param_medium, param_campaign, transaction_id, revenue, currency, first_user_source, first_user_medium, first_user_campaign, last_click_source, last_click_medium, last_click_campaign, device_category, country
+event_date, event_timestamp, event_name, event_key, person_key, user_pseudo_id, user_id, stream_id, ga_session_id, ga_session_number, batch_page_id, batch_ordering_id, batch_event_index, page_location, is_session_engaged, evidence_class, source, medium, campaign, click_id, referrer_dropped, param_source, param_medium, param_campaign, transaction_id, revenue, currency, first_user_source, first_user_medium, first_user_campaign, last_click_source, last_click_medium, last_click_campaign, device_category, country
 {%- endmacro %}

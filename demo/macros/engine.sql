@@ -77,6 +77,11 @@ case
 end
 {%- endmacro %}
 
+{# Has a record, its columns prefixed by `record`, a source, medium or campaign that is no placeholder [2.7]? #}
+{% macro says_anything(record) -%}
+coalesce({{ usable(record ~ '_source') }}, {{ usable(record ~ '_medium') }}, {{ usable(record ~ '_campaign') }}) is not null
+{%- endmacro %}
+
 {# md5 over length-prefixed texts: ('ab', 'c') and ('a', 'bc') differ [2.19]. #}
 {% macro hash_key(parts) %}{{ adapter.dispatch('hash_key')(parts) }}{% endmacro %}
 {% macro clicktrail__hash_key(parts) %}hash_key({{ parts | join(', ') }}){% endmacro %}

@@ -410,13 +410,39 @@ false
 
 {# Does a record name the site itself, or a payment or sign-in hop, as its referrer [2.8]? Never null. #}
 {% macro is_own_referral(source, medium) -%}
+{%- set site = 'lower(trim(' ~ source ~ '))' -%}
 case
     when lower(trim({{ medium }})) = 'referral' then coalesce(
-        {{ host_within('lower(trim(' ~ source ~ '))', 'page_host') }}
-        or {{ host_within('page_host', 'lower(trim(' ~ source ~ '))') }}
-        or {{ host_matches('lower(trim(' ~ source ~ '))', var('own_domains') + var('referral_exclusions')) }},
+        {{ host_within(site, 'page_host') }}
+        or {{ host_within('page_host', site) }}
+        or {{ host_matches(site, var('own_domains') + var('referral_exclusions')) }}
+        or {{ is_sibling(site, 'page_host') }},
         false
     )
     else false
 end
+{%- endmacro %}
+
+{# Is this the medium that GA4 gives to a referrer, of an event whose referrer is to be ignored [2.8]? Never null. #}
+{% macro is_ignored(medium) -%}
+(coalesce(ignore_referrer, false) and coalesce(lower({{ medium }}), '') in ('referral', 'organic', 'ai-assistant'))
+{%- endmacro %}
+
+{#
+  Have two hosts one registrable domain, as blog.shop.example and pay.shop.example have [2.8]? Not below a domain that is
+  shared with strangers.
+#}
+{% macro is_sibling(host, page_host) -%}
+({{ registrable_domain(host) }} = {{ registrable_domain(page_host) }} and not {{ host_matches(page_host, var('shared_domains')) }})
+{%- endmacro %}
+
+{#
+  The last two labels of a host, or three where the last but one is general and the last a country, as in co.uk. Engines have no
+  list of public suffixes; var `shared_domains` holds those that matter. An address of numbers is its own domain.
+#}
+{% macro registrable_domain(host) %}{{ adapter.dispatch('registrable_domain')(host) }}{% endmacro %}
+{% macro default__registrable_domain(host) %}regexp_replace({{ host }}, '{{ registrable_pattern() }}', '\1'){% endmacro %}
+{% macro bigquery__registrable_domain(host) %}regexp_replace({{ host }}, r'{{ registrable_pattern() }}', r'\1'){% endmacro %}
+{% macro registrable_pattern() -%}
+^(?:.*?[.])??([^.]+[.](?:(?:ac|co|com|edu|gob|gov|mil|ne|net|nom|or|org)[.][a-z][a-z]|[a-z][a-z0-9-]*))$
 {%- endmacro %}

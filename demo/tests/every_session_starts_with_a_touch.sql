@@ -1,4 +1,5 @@
--- By rule 5 of int_touchpoints every session has a touch at its first event [2.11].
+-- By rule 5 of int_touchpoints every session has a touch at its first event [2.11], but for one that starts with a return from
+-- the site itself or a payment page [2.8].
 {{ config(enabled=not var('excluded_channels')) }}
 
 select sessions.session_key
@@ -8,3 +9,6 @@ left join {{ ref('int_touchpoints') }} as touches
     and sessions.session_key = touches.session_key
     and sessions.first_event_key = touches.event_key
 where touches.touch_id is null
+    {%- if var('touch_grain') != 'session' %}
+    and sessions.first_referrer_dropped is null
+    {%- endif %}

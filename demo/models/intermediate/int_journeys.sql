@@ -2,8 +2,11 @@
 -- depends_on: {{ ref('int_sessions') }}
 
 {%- set resets = var('path_reset') == 'same_key_event' %}
-{#- Read only where `w_shaped` is enabled; said here, as it stands behind that condition. #}
-{%- if not execute %}{{ ref('int_events') }}{% endif %}
+{%- set by_session = var('touch_grain') == 'session' %}
+{#- Read only where `w_shaped` is enabled, or at session grain; said here, as they stand behind that condition. #}
+{%- if not execute %}
+{{ ref('int_events') }} {{ ref('int_event_sessions') }} {{ ref('own_channel_rules') }} {{ ref('stg_source_categories') }}
+{%- endif %}
 {%- set milestone_events = var('milestone_events') if 'w_shaped' in var('attribution_models') else [] %}
 
 with
@@ -135,6 +138,35 @@ kept as (
 
 )
 {%- endif %}
+{%- if by_session %},
+
+{{ as_of_conversion_ctes() }},
+
+labelled as (
+
+    select
+        journeys.conversion_id,
+        journeys.converted_at,
+        journeys.touch_id,
+        journeys.person_key,
+        journeys.own_session,
+        journeys.touch_number,
+        journeys.session_key,
+        journeys.touched_at,
+        journeys.click_id,
+        journeys.is_before_milestone,
+        {%- for name in ['source', 'medium', 'campaign', 'channel', 'channel_rule', 'is_direct'] %}
+        case when classified.conversion_id is null then journeys.{{ name }} else classified.{{ name }} end as {{ name }}{% if not loop.last %},{% endif %}
+        {%- endfor %}
+    from {{ 'kept' if resets else 'journeys' }} as journeys
+    left join classified
+        on journeys.person_key = classified.person_key
+        and journeys.conversion_id = classified.conversion_id
+        and journeys.session_key = classified.session_key
+
+)
+{%- endif %}
+
 
 select
     conversion_id,
@@ -155,4 +187,4 @@ select
     channel_rule,
     is_direct,
     is_before_milestone
-from {{ 'kept' if resets else 'journeys' }}
+from {{ 'labelled' if by_session else 'kept' if resets else 'journeys' }}

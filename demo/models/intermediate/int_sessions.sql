@@ -1,7 +1,7 @@
 {{ config(materialized='table', meta={'live': {'key': 'person_key'}}) }}
 
-{%- set has_params = "coalesce(param_source, param_medium, param_campaign) is not null" %}
-{%- set has_last_click = "coalesce(last_click_source, last_click_medium, last_click_campaign) is not null" %}
+{%- set has_params = says_anything('param') %}
+{%- set has_last_click = says_anything('last_click') %}
 
 {%- set order = total_order() %}
 
@@ -111,6 +111,11 @@ sessions as (
         max(case when first_events.event_key = winners.start_key then first_events.{{ name }} end) as first_{{ name }},
         {%- endfor %}
         max(winners.start_key) as first_event_key,
+        {%- for key in ['click', 'page', 'param'] %}
+        max(winners.{{ key }}_key) as {{ key }}_key,
+        {%- endfor %}
+        max(case when first_events.event_key = winners.start_key then first_events.referrer_dropped end)
+            as first_referrer_dropped,
         {%- for name in ['source', 'medium', 'campaign'] %}
         {%- for record, key in {'first_user_': 'start', 'last_click_': 'click'}.items() %}
         max(case when first_events.event_key = winners.{{ key }}_key then first_events.{{ record }}{{ name }} end)
@@ -139,8 +144,8 @@ decided as (
     select
         *,
         case
-            when coalesce(last_click_source, last_click_medium, last_click_campaign) is not null then 'last_click'
-            when coalesce(page_source, page_medium, page_campaign) is not null then 'page'
+            when {{ has_last_click }} then 'last_click'
+            when {{ says_anything('page') }} then 'page'
             when is_param_on_page = 0 then 'param'
             when session_number = 1 then 'first_user'
         end as source_record
@@ -164,16 +169,24 @@ select
     landing_page,
     session_number,
     {%- for name in ['source', 'medium', 'campaign'] %}
-    coalesce(nullif(trim(case source_record
+    {%- set record %}case source_record
         when 'last_click' then last_click_{{ name }}
         when 'page' then page_{{ name }}
         when 'param' then param_{{ name }}
         when 'first_user' then first_user_{{ name }}
-    end), ''), '(not set)') as {{ name }},
+    end{%- endset %}
+    coalesce({{ usable(record) }}, '(not set)') as {{ name }},
     {%- endfor %}
     source_record,
+    case source_record
+        when 'last_click' then click_key
+        when 'page' then page_key
+        when 'param' then param_key
+        when 'first_user' then first_event_key
+    end as source_event_key,
     first_batch_page_id,
     first_batch_ordering_id,
     first_batch_event_index,
-    first_event_key
+    first_event_key,
+    first_referrer_dropped
 from decided

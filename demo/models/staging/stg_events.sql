@@ -44,6 +44,7 @@ fields as (
             when referrer_host is null then null
             when {{ host_within('referrer_host', 'page_host') }} or {{ host_within('page_host', 'referrer_host') }}
                 or {{ host_matches('referrer_host', var('own_domains')) }} then 'own_host'
+            when {{ is_sibling('referrer_host', 'page_host') }} then 'own_host'
             when {{ host_matches('referrer_host', var('referral_exclusions')) }} then 'excluded'
             when ignore_referrer then 'ignore_referrer'
         end as referrer_dropped,
@@ -67,8 +68,9 @@ referred as (
 
 ),
 
--- The first class that yields anything. Direct is the absence of evidence, not evidence [2.1, 2.6], and neither is
--- a referral by the site itself, which GA4 writes into its params as any other [2.8].
+-- The first class that yields anything. Direct is the absence of evidence, not evidence [2.1, 2.6]: neither a source nor a
+-- medium, whatever the campaign. Nor is a referral by the site itself, which GA4 writes into its params as any other, or what GA4
+-- took from a referrer that it says to ignore [2.8].
 classed as (
 
     select
@@ -78,13 +80,15 @@ classed as (
                 class1_source, class1_medium, class1_campaign, class1_google_id, class1_dclid, class1_srsltid
             ) is not null
             and not class1_is_own_referral
+            and not ({{ is_ignored('class1_medium') }} and coalesce(class1_google_id, class1_dclid, class1_srsltid) is null)
             and not (
-                coalesce(lower(class1_source), '') in ('(direct)', 'direct')
+                coalesce(lower(class1_source), 'direct') in ('(direct)', 'direct')
                 and coalesce(lower(class1_medium), '(none)') = '(none)'
                 and coalesce(class1_google_id, class1_dclid, class1_srsltid) is null
             ) then 1
             when coalesce(class2_source, class2_medium, class2_campaign) is not null
             and not class2_is_own_referral
+            and not ({{ is_ignored('class2_medium') }} and class2_google_id is null)
             and not (
                 coalesce(lower(class2_source), 'direct') in ('(direct)', 'direct')
                 and coalesce(lower(class2_medium), '(none)') = '(none)'
@@ -92,7 +96,7 @@ classed as (
             ) then 2
             when coalesce(class3_source, class3_medium, class3_campaign, url_utm_id) is not null
             and not (
-                coalesce(lower(class3_source), '') in ('(direct)', 'direct')
+                coalesce(lower(class3_source), 'direct') in ('(direct)', 'direct')
                 and coalesce(lower(class3_medium), '(none)') = '(none)'
                 and coalesce(url_google_id, url_dclid, url_msclkid, url_srsltid, url_fbclid) is null
             ) then 3

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::evidence::usable;
+
 /// Shared text; a caller that reads many events should intern it.
 pub type Text = Arc<str>;
 
@@ -18,10 +20,11 @@ pub struct SourceFields {
 }
 
 impl SourceFields {
-    /// Does the record hold anything, even an empty text?
+    /// Does the record hold anything but placeholders `[2.7]`?
     #[must_use]
-    pub fn is_present(&self) -> bool {
-        self.source.is_some() || self.medium.is_some() || self.campaign.is_some()
+    pub fn says_anything(&self) -> bool {
+        let fields = [&self.source, &self.medium, &self.campaign];
+        fields.into_iter().flatten().any(|value| usable(value).is_some())
     }
 }
 
@@ -69,6 +72,8 @@ pub struct Event {
     pub page_location: Option<Text>,
     /// Evidence of this row, `None` when it has none.
     pub evidence: Option<Evidence>,
+    /// Why its referrer is no touch: a name of `evidence::ReferrerDropped` `[2.8]`.
+    pub referrer_dropped: Option<Text>,
     /// Raw event params `source`, `medium`, `campaign`: session grain only (section 3).
     pub params: SourceFields,
     /// Raw `traffic_source`: session grain of first sessions only (section 3).
@@ -119,7 +124,7 @@ impl Event {
     /// First what only copies with an id of the sender's own differ in: time, batch ids, session, page and campaign
     /// params; of these the earliest wins. Then `user_id`, `transaction_id`, `revenue`, `source`, `medium`,
     /// `campaign`, `click_id`, `term`, `content`, `evidence_class`, `currency`, `platform`, then the first-user and
-    /// last-click triples.
+    /// last-click triples and `referrer_dropped`.
     #[must_use]
     pub fn content_order(&self, other: &Self) -> Ordering {
         fn place(event: &Event) -> impl Ord + '_ {
@@ -140,7 +145,8 @@ impl Event {
         fn rest(event: &Event) -> impl Ord + '_ {
             let class = event.evidence.as_ref().map(|found| found.class);
             let names = (class, event.currency.as_deref(), event.platform.as_deref());
-            (names, [&event.first_user, &event.last_click].map(triple))
+            let triples = [&event.first_user, &event.last_click].map(triple);
+            (names, triples, event.referrer_dropped.as_deref())
         }
         place(self)
             .cmp(&place(other))

@@ -16,8 +16,10 @@ use super::{Evidence, SourceFields, Text};
 pub struct ReferrerRules<'a> {
     /// Var `referral_exclusions`: hosts whose referrals (and their subdomains') are dropped.
     pub exclusions: &'a [&'a str],
-    /// Var `own_domains`: hosts of the business besides the page's own one.
+    /// Var `own_domains`: domains of the business besides the page's own one.
     pub own_domains: &'a [&'a str],
+    /// Var `shared_domains`: below one of them, two hosts are two owners.
+    pub shared_domains: &'a [&'a str],
     /// Name of the search engine of a host without `www.`, if it is one.
     pub search_engine: &'a dyn Fn(&str) -> Option<Text>,
     /// Is a host without `www.` an AI assistant?
@@ -27,7 +29,7 @@ pub struct ReferrerRules<'a> {
 /// Why a referrer is no touch `[2.8]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferrerDropped {
-    /// The page's own host, a subdomain of it or a parent domain, or one of var `own_domains`.
+    /// Of the page's own registrable domain, or of one of var `own_domains`.
     OwnHost,
     /// On the exclusion list.
     Excluded,
@@ -65,7 +67,9 @@ pub struct Derived {
 #[must_use]
 pub fn derive(event: &RawEvent, rules: &ReferrerRules<'_>) -> Derived {
     let referrer_dropped = referrer_dropped(event, rules);
-    let spoken = |found: &Found| !found.is_direct() && !found.is_self_referral(event, rules);
+    let spoken = |found: &Found| {
+        !found.is_direct() && !found.is_self_referral(event, rules) && !found.is_ignored(event)
+    };
     let found = collected(event)
         .filter(spoken)
         .or_else(|| params(event).filter(spoken))
@@ -130,11 +134,9 @@ impl Found {
         Self { campaign, ..self.set(source, medium) }
     }
 
-    /// `[2.6]`: Direct by word is the absence of evidence; in the params also without a source.
+    /// `[2.6]`: Direct is the absence of evidence, whether words say so or nothing does; a campaign alone is none.
     fn is_direct(&self) -> bool {
-        let by_word = is_placeholder(&self.source, &["(direct)", "direct"]);
-        by_word
-            && (self.source.is_some() || self.class == 2)
+        is_placeholder(&self.source, &["(direct)", "direct"])
             && is_placeholder(&self.medium, &["(none)"])
             && self.click_id.is_none()
     }
@@ -146,6 +148,13 @@ impl Found {
         let Some(source) = self.source.as_ref().filter(|_| is_referral) else { return false };
         let source = without_www(source.to_lowercase());
         is_own(&source, event, rules) || is_listed(&source, rules.exclusions)
+    }
+
+    /// `[2.8]`: GA4 took it from a referrer that it says to ignore; a click id is no referrer's.
+    fn is_ignored(&self, event: &RawEvent) -> bool {
+        let from_referrer = self.medium.is_some()
+            && is_placeholder(&self.medium, &["referral", "organic", "ai-assistant"]);
+        from_referrer && self.click_id.is_none() && ignores_referrer(event)
     }
 }
 
@@ -292,16 +301,44 @@ fn referrer_dropped(event: &RawEvent, rules: &ReferrerRules<'_>) -> Option<Refer
     if is_listed(&referrer, rules.exclusions) {
         return Some(ReferrerDropped::Excluded);
     }
-    let ignore = event.text_param("ignore_referrer");
-    let ignored = ignore.is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
-    ignored.then_some(ReferrerDropped::IgnoreReferrer)
+    ignores_referrer(event).then_some(ReferrerDropped::IgnoreReferrer)
 }
 
-/// Is a host the page's own one, below or above it, or of var `own_domains` `[2.8]`?
+/// Does GA4 say that the referrer is no source?
+fn ignores_referrer(event: &RawEvent) -> bool {
+    let ignore = event.text_param("ignore_referrer");
+    ignore.is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
+}
+
+/// Is a host the page's own one, below or above it or beside it, or of var `own_domains` `[2.8]`?
 fn is_own(site: &str, event: &RawEvent, rules: &ReferrerRules<'_>) -> bool {
     let page = event.text_param("page_location").as_deref().and_then(host).map(without_www);
-    page.is_some_and(|page| is_within(site, &page) || is_within(&page, site))
-        || is_listed(site, rules.own_domains)
+    let is_near = |page: &String| {
+        is_within(site, page)
+            || is_within(page, site)
+            || registrable(site) == registrable(page) && !is_listed(page, rules.shared_domains)
+    };
+    page.as_ref().is_some_and(is_near) || is_listed(site, rules.own_domains)
+}
+
+/// The last two labels of a host, or three where they end as in `co.uk`; an address of numbers is its own.
+fn registrable(host: &str) -> &str {
+    const GENERAL: [&str; 12] =
+        ["ac", "co", "com", "edu", "gob", "gov", "mil", "ne", "net", "nom", "or", "org"];
+    let labels: Vec<&str> = host.split('.').collect();
+    let [before @ .., second, top] = labels.as_slice() else { return host };
+    let is_name = |label: &str| {
+        label.starts_with(|first: char| first.is_ascii_lowercase())
+            && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    let is_country = top.len() == 2 && top.chars().all(|c| c.is_ascii_lowercase());
+    let wanted = match before.last() {
+        Some(third) if is_country && GENERAL.contains(second) && !third.is_empty() => 3,
+        _ if is_name(top) && !second.is_empty() => 2,
+        _ => return host,
+    };
+    let length: usize = labels.iter().rev().take(wanted).map(|label| label.len() + 1).sum();
+    host.get(host.len() + 1 - length..).unwrap_or(host)
 }
 
 /// Is a host one of these domains, or below one?

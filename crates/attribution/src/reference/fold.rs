@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::journeys::Untouched;
+use super::sessions::SessionEvents;
 use super::{
-    Attribution, DailyKey, Event, PersonClick, Settings, Touch, conversions, journeys, sessions,
-    touches,
+    Attribution, Conversion, DailyKey, Event, PersonClick, Session, Settings, Touch, TouchGrain,
+    conversions, journeys, sessions, touches,
 };
 
 /// Computes the intermediate models and marts from rows of `stg_events`.
@@ -63,6 +65,10 @@ fn fold_person(
         touches.extend(touches::of_session(row, &session.events, settings));
     }
     touches.sort_unstable_by(|a, b| a.position.cmp(&b.position));
+    // An exclusion list removes touches, never conversions [2.6].
+    let is_excluded = |touch: &Touch| settings.excluded_channels.contains(&touch.channel);
+    let (excluded, mut touches): (Vec<Touch>, Vec<Touch>) =
+        touches.into_iter().partition(is_excluded);
     for (number, touch) in (1..).zip(&mut touches) {
         touch.touch_number = number;
     }
@@ -76,11 +82,15 @@ fn fold_person(
         if conversion.is_counted {
             let started_at = session.map(|session| session.started.timestamp);
             let grain = settings.touch_grain;
-            let journey = journeys::journey(&conversion, started_at, &touches, grain);
+            let in_window = journeys::journey(&conversion, started_at, &touches, grain);
+            let as_of = |touch: &Touch| as_of(touch, &conversion, (&rows, &divided), settings);
+            let journey: Vec<Touch> = in_window.into_iter().map(as_of).collect();
+            let journey: Vec<&Touch> = journey.iter().collect();
             let milestone = journeys::milestone(&conversion, events, settings);
             let steps = journeys::steps(&conversion, &journey, milestone.as_ref());
-            let evidence = event.evidence.as_ref();
-            let credits = journeys::credits(&conversion, &journey, &steps, evidence, settings);
+            let left_out = journeys::journey(&conversion, started_at, &excluded, grain);
+            let alone = Untouched { evidence: event.evidence.as_ref(), left_out: &left_out };
+            let credits = journeys::credits(&conversion, &journey, &steps, &alone, settings);
             answer.credits.extend(credits);
             answer.journeys.extend(steps);
         }
@@ -100,6 +110,19 @@ fn fold_person(
     }
     answer.sessions.extend(rows);
     answer.touches.extend(touches);
+}
+
+/// A touch as a conversion sees it: at session grain by what its session had shown by then `[2.4]`.
+fn as_of(
+    touch: &Touch,
+    conversion: &Conversion,
+    (rows, divided): (&[Session], &[SessionEvents<'_>]),
+    settings: &Settings<'_>,
+) -> Touch {
+    let of = rows.iter().position(|row| row.session_key == touch.session_key);
+    let of = of.filter(|_| settings.touch_grain == TouchGrain::Session);
+    let shown = of.and_then(|at| sessions::shown_before(&divided[at].events, &conversion.position));
+    touches::as_of(touch, shown, settings)
 }
 
 /// Sums the credits by day, attribution model, key event, source and currency.

@@ -72,14 +72,20 @@ pub(super) fn steps(
     (1..).zip(journey).map(step).collect()
 }
 
+/// What decides about a conversion without any touch.
+pub(super) struct Untouched<'a> {
+    /// That of the conversion's own event, which speaks for it when nothing else can.
+    pub(super) evidence: Option<&'a Evidence>,
+    /// What its journey would be of the touches of excluded channels alone.
+    pub(super) left_out: &'a [&'a Touch],
+}
+
 /// Who gets how much by each attribution model; nobody when the conversion does not count.
-///
-/// `evidence` is that of the conversion's own event, which speaks for it when nothing else can.
 pub(super) fn credits(
     conversion: &Conversion,
     journey: &[&Touch],
     steps: &[JourneyStep],
-    evidence: Option<&Evidence>,
+    alone: &Untouched<'_>,
     settings: &Settings<'_>,
 ) -> Vec<Credit> {
     if !conversion.is_counted {
@@ -99,7 +105,7 @@ pub(super) fn credits(
     let mut credits = Vec::new();
     for &model in &rules.attribution_models {
         if journey.is_empty() {
-            credits.push(untouched_credit(conversion, model, evidence, settings));
+            credits.push(untouched_credit(conversion, model, alone, settings));
             continue;
         }
         let shares = model.credits(&path, rules);
@@ -128,18 +134,20 @@ fn touch_credit(conversion: &Conversion, model: AttributionModel, touch: &Touch)
     Credit { touch_id: Some(touch.touch_id.clone()), ..labelled(conversion, model, label) }
 }
 
-/// Without any touch: own evidence when there is no user `[2.24]`, else Direct when there is a
-/// session `[2.11]`, else nobody.
+/// Without any touch: own evidence when there is no user `[2.24]`, else Direct when there is a session that
+/// no excluded click led to `[2.11]`, else nobody.
 fn untouched_credit(
     conversion: &Conversion,
     model: AttributionModel,
-    evidence: Option<&Evidence>,
+    alone: &Untouched<'_>,
     settings: &Settings<'_>,
 ) -> Credit {
-    let own = evidence.filter(|_| conversion.user_pseudo_id.is_none());
+    let own = alone.evidence.filter(|_| conversion.user_pseudo_id.is_none());
+    let of_session = |touch: &&&Touch| Some(&touch.session_key) == conversion.session_key.as_ref();
+    let is_direct = alone.left_out.iter().filter(of_session).all(|touch| touch.is_direct);
     let label = if let Some(evidence) = own {
         Label::of(evidence, settings)
-    } else if conversion.session_key.is_some() {
+    } else if conversion.session_key.is_some() && is_direct {
         Label::direct()
     } else {
         let missing = || NOT_SET.into();

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Event, NOT_SET, Session, Settings, SourceFields, Text, key_of};
+use super::evidence::usable;
+use super::{Event, NOT_SET, Position, Session, Settings, SourceFields, Text, key_of};
 
 /// An event without a session id joins the one before it up to this age, inclusive `[2.17]`.
 const INACTIVITY_MICROS: i64 = 30 * 60 * 1_000_000;
@@ -64,7 +65,8 @@ pub(super) fn row(session: &SessionEvents<'_>, settings: &Settings<'_>) -> Optio
     };
     let stream_id = first.stream_id.as_deref();
     let property_id = &*settings.property_id;
-    let (source_record, source) = source_of(&session.events);
+    let source_record = source_of(&session.events).map(|record| record.name);
+    let [source, medium, campaign] = shown(&session.events);
     Some(Session {
         session_key: key_of(&[Some(property_id), stream_id, Some(&user_pseudo_id), Some(&id)]),
         person_key: first.person_key.clone(),
@@ -80,36 +82,66 @@ pub(super) fn row(session: &SessionEvents<'_>, settings: &Settings<'_>) -> Optio
         is_engaged: session.events.iter().any(|event| event.is_session_engaged),
         landing_page: session.events.iter().find_map(|event| event.page_location.clone()),
         session_number: session_number(&session.events),
-        source: displayed(source.source.as_ref()),
-        medium: displayed(source.medium.as_ref()),
-        campaign: displayed(source.campaign.as_ref()),
+        source,
+        medium,
+        campaign,
         source_record,
     })
 }
 
-/// Section 3: the one record that names the session's source, and its name; empty when none does.
-fn source_of(events: &[&Event]) -> (Option<&'static str>, SourceFields) {
-    let last_click = events.iter().map(|event| &event.last_click).find(|f| f.is_present());
+/// The record that names a session's source.
+struct Record<'a> {
+    name: &'static str,
+    fields: &'a SourceFields,
+    event: &'a Event,
+}
+
+/// Section 3: the one record that names the source of a session with these events, if one does.
+fn source_of<'a>(events: &[&'a Event]) -> Option<Record<'a>> {
+    let last_click = events.iter().find(|event| event.last_click.says_anything());
+    let last_click =
+        last_click.map(|event| Record { name: "last_click", fields: &event.last_click, event });
     let first_user = || {
-        let first = events.first().filter(|_| session_number(events) == Some(1))?;
-        Some(("first_user", &first.first_user))
+        let event = *events.first().filter(|_| session_number(events) == Some(1))?;
+        Some(Record { name: "first_user", fields: &event.first_user, event })
     };
-    let chosen =
-        last_click.map(|f| ("last_click", f)).or_else(|| param_record(events)).or_else(first_user);
-    match chosen {
-        Some((name, fields)) => (Some(name), fields.clone()),
-        None => (None, SourceFields::default()),
-    }
+    last_click.or_else(|| param_record(events)).or_else(first_user)
+}
+
+/// Source, medium and campaign that a session of these events shows (section 3).
+fn shown(events: &[&Event]) -> [Text; 3] {
+    let fields = source_of(events).map(|record| record.fields.clone()).unwrap_or_default();
+    [&fields.source, &fields.medium, &fields.campaign].map(|field| displayed(field.as_ref()))
+}
+
+/// What a session had shown by a conversion, when that came before the page which named the session `[2.4]`.
+pub(super) fn shown_before(events: &[&Event], conversion: &Position) -> Option<[Text; 3]> {
+    let named = source_of(events)?.event;
+    // As at click grain, evidence stands at the first event of its page [2.5].
+    let is_of_page = |event: &&&Event| {
+        event.batch_page_id == named.batch_page_id
+            && (named.batch_page_id != 0
+                || (event.event_timestamp, page(event)) == (named.event_timestamp, page(named)))
+    };
+    let starts_at = events.iter().find(is_of_page)?.position();
+    let seen = events.partition_point(|event| event.position() <= *conversion);
+    (starts_at > *conversion).then(|| shown(&events[..seen]))
+}
+
+fn page(event: &Event) -> &str {
+    event.page_location.as_deref().unwrap_or_default()
 }
 
 /// Section 3 (2): params of the first page view, else of the first event before it that has any;
 /// in a session without page views of the first event that has any.
-fn param_record<'a>(events: &[&'a Event]) -> Option<(&'static str, &'a SourceFields)> {
+fn param_record<'a>(events: &[&'a Event]) -> Option<Record<'a>> {
     let page_view = events.iter().position(|event| is_page_view(event));
-    let on_page_view = page_view.map(|at| &events[at].params).filter(|f| f.is_present());
+    let says_anything = |event: &&&'a Event| event.params.says_anything();
+    let on_page_view = page_view.map(|at| &events[at]).filter(says_anything);
     let before = &events[..page_view.unwrap_or(events.len())];
-    let earlier = || before.iter().map(|event| &event.params).find(|f| f.is_present());
-    on_page_view.map(|f| ("page", f)).or_else(|| Some(("param", earlier()?)))
+    let record = |name, event: &&'a Event| Record { name, fields: &event.params, event };
+    let earlier = || before.iter().find(says_anything).map(|event| record("param", event));
+    on_page_view.map(|event| record("page", event)).or_else(earlier)
 }
 
 fn session_number(events: &[&Event]) -> Option<i64> {
@@ -120,7 +152,7 @@ fn is_page_view(event: &Event) -> bool {
     &*event.event_name == "page_view"
 }
 
-/// Section 3: an empty field is `(not set)`.
+/// Section 3: an empty field is `(not set)`, and so is a placeholder `[2.7]`.
 fn displayed(value: Option<&Text>) -> Text {
-    value.map(|value| value.trim()).filter(|value| !value.is_empty()).unwrap_or(NOT_SET).into()
+    value.and_then(|value| usable(value)).unwrap_or(NOT_SET).into()
 }

@@ -4,18 +4,16 @@ use std::collections::HashMap;
 
 use super::{DIRECT, Event, Evidence, NOT_SET, Session, Settings, Text, Touch, TouchGrain, key_of};
 
-/// Touches of one session in total order, excluded channels removed `[2.6]`.
+/// All touches of one session in total order, also those of excluded channels.
 pub(super) fn of_session(
     session: &Session,
     events: &[&Event],
     settings: &Settings<'_>,
 ) -> Vec<Touch> {
-    let mut touches = match settings.touch_grain {
+    match settings.touch_grain {
         TouchGrain::Click => clicks(session, events, settings),
         TouchGrain::Session => vec![whole_session(session, events, settings)],
-    };
-    touches.retain(|touch| !settings.excluded_channels.contains(&touch.channel));
-    touches
+    }
 }
 
 /// The displayed fields and the channel of something that may be credited.
@@ -43,25 +41,33 @@ impl Label {
         Self { source, medium, campaign, channel: DIRECT.into(), is_direct: true }
     }
 
+    /// The label of a session; an unknown source is not Direct (section 3).
+    fn of_session(fields: [Text; 3], settings: &Settings<'_>) -> Self {
+        let is_unknown = fields.iter().all(|field| **field == *NOT_SET);
+        let [source, medium, _] = fields.each_ref().map(|field| field.to_lowercase());
+        let is_direct = matches!(&*source, "(direct)" | "direct" | NOT_SET)
+            && matches!(&*medium, "(none)" | NOT_SET);
+        if is_direct && !is_unknown { Self::direct() } else { Self::classified(fields, settings) }
+    }
+
     fn classified([source, medium, campaign]: [Text; 3], settings: &Settings<'_>) -> Self {
         let channel = (settings.classify)(&source, &medium, &campaign);
         Self { source, medium, campaign, channel, is_direct: false }
     }
 }
 
-/// Section 3: one touch at the session's start; an unknown source is not Direct.
+/// Section 3: one touch at the session's start.
 fn whole_session(session: &Session, events: &[&Event], settings: &Settings<'_>) -> Touch {
-    let source = session.source.to_lowercase();
-    let medium = session.medium.to_lowercase();
-    let is_direct =
-        matches!(&*source, "(direct)" | "direct") && matches!(&*medium, "(none)" | NOT_SET);
-    let label = if is_direct {
-        Label::direct()
-    } else {
-        let fields = [&session.source, &session.medium, &session.campaign].map(Text::clone);
-        Label::classified(fields, settings)
-    };
-    touch(session, events[0], label, None)
+    let fields = [&session.source, &session.medium, &session.campaign].map(Text::clone);
+    touch(session, events[0], Label::of_session(fields, settings), None)
+}
+
+/// The touch of a session as a conversion sees it: by what the session had shown by then `[2.4]`.
+pub(super) fn as_of(touch: &Touch, shown: Option<[Text; 3]>, settings: &Settings<'_>) -> Touch {
+    let Some(fields) = shown else { return touch.clone() };
+    let Label { source, medium, campaign, channel, is_direct } =
+        Label::of_session(fields, settings);
+    Touch { source, medium, campaign, channel, is_direct, ..touch.clone() }
 }
 
 fn touch(session: &Session, at: &Event, label: Label, evidence: Option<&Evidence>) -> Touch {
@@ -96,7 +102,7 @@ enum PageKey<'a> {
     Shown(i64, Option<&'a str>),
 }
 
-/// Click grain `[2.3]`: each change of the evidence tuple, and Direct where a session begins so.
+/// Click grain `[2.3]`: each change of the evidence tuple, and Direct where a session begins without any.
 fn clicks(session: &Session, events: &[&Event], settings: &Settings<'_>) -> Vec<Touch> {
     let mut touches = Vec::new();
     let mut before: Option<[Option<String>; 4]> = None;
@@ -108,7 +114,8 @@ fn clicks(session: &Session, events: &[&Event], settings: &Settings<'_>) -> Vec<
                 touches.push(touch(session, page.first, label, Some(evidence)));
             }
             before = tuple;
-        } else if number == 0 {
+        } else if number == 0 && page.first.referrer_dropped.is_none() {
+            // A return is dropped, not made Direct [2.8].
             touches.push(touch(session, page.first, Label::direct(), None));
         }
     }

@@ -259,7 +259,10 @@ fn without_touch(found: &Found) -> Value {
     let Some(credit) = found.credits.first().filter(|_| found.journey.is_empty()) else {
         return Value::Null;
     };
-    let (reason, text, section) = if text(credit, "channel") == "(no touch)" {
+    let no_touch = text(credit, "channel") == "(no touch)";
+    let (reason, text, section) = if no_touch && !found.conversion["session_key"].is_null() {
+        ("excluded", "the channels that led to it are left out (var excluded_channels)", "2.11")
+    } else if no_touch {
         ("nothing", "the event has no session and says nothing about where it came from", "2.11")
     } else if text(credit, "channel") == "Direct" {
         ("direct", "its session exists and shows no touch, so it is Direct", "2.11")

@@ -135,6 +135,7 @@ pub(crate) fn events(shop: &dyn Answers) -> Vec<Event> {
                 is_session_engaged: engaged.value(row),
                 page_location: text("page_location"),
                 evidence,
+                referrer_dropped: text("referrer_dropped"),
                 params,
                 first_user,
                 last_click,

@@ -197,6 +197,7 @@ type Channels = HashMap<[String; 3], String>;
 
 fn channels(shop: &dyn Answers) -> Channels {
     let sql = "select source, medium, campaign, channel from int_traffic_sources \
+        union select source, medium, campaign, channel from int_journeys \
         union select source, medium, campaign, channel from fct_credits \
         where touch_id is null and channel <> '(no touch)'";
     let mut channels = HashMap::new();

@@ -120,6 +120,7 @@ fn odd_rows() {
         push(&[row, ("medium", "referral"), location], "");
         push(&[location, row, ("gclid", "P")], "");
         push(&[location, row, ("ignore_referrer", "TRUE")], "");
+        push(&[location, row, ("ignore_referrer", "TRUE"), ("medium", "organic")], "");
         for record in [
             r#""manual_source":"direct""#,
             r#""manual_source":"Shop.example","manual_medium":"Referral""#,
@@ -130,6 +131,18 @@ fn odd_rows() {
         ] {
             push(&[location, row], &format!(r#","collected_traffic_source":{{{record}}}"#));
         }
+    }
+    for (page, other) in [
+        ("shop.brand.co.uk", "blog.brand.co.uk"),
+        ("shop.brand.co.uk", "blog.other.co.uk"),
+        ("a.b.brand.example", "c.brand.example"),
+        ("co.uk", "other.co.uk"),
+        ("mine.github.io", "yours.github.io"),
+        ("10.0.0.1", "10.5.0.1"),
+    ] {
+        let (page, referrer) = (format!("https://{page}/"), format!("https://{other}/"));
+        push(&[("page_location", &page), ("page_referrer", &referrer)], "");
+        push(&[("page_location", &page), ("source", other), ("medium", "referral")], "");
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("odd.ndjson");
@@ -211,6 +224,7 @@ impl Sites {
         let rules = ReferrerRules {
             exclusions: EXCLUSIONS,
             own_domains: &[],
+            shared_domains: &["github.io", "myshopify.com"],
             search_engine: &engine,
             is_ai_assistant: &|host| self.assistants.iter().any(|known| known == host),
         };

@@ -47,6 +47,6 @@ export function Notices({ answer, state, meta }) {
       ${progress.total ? html`<progress max=${progress.total} value=${progress.done} aria-label="Build"></progress>` : html`<progress aria-label="Build"></progress>`}</div>`
     : error ? html`<${Trouble} error=${error} again=${answer.again} />` : ""}
     ${state.snap && !error ? html`<div class="notice"><span>Pinned to snapshot <code>${state.snap}</code>: these numbers do not move.</span><button type="button" class="btn" onClick=${() => set({ snap: "" })}>Show the newest</button></div>` : ""}
-    ${Number(meta?.unattributed?.conversions) > 0 ? html`<p class="aside muted small">${f.plural(meta.unattributed.conversions, "conversion")} without any touch, credited to (no touch): no user or session is known for them.</p>` : ""}
+    ${Number(meta?.unattributed?.conversions) > 0 ? html`<p class="aside muted small">${f.plural(meta.unattributed.conversions, "conversion")} without any touch, credited to (no touch): no user or session is known for them, or their channels are left out.</p>` : ""}
     <p class="printed">${location.href}</p>`;
 }

@@ -15,6 +15,7 @@ fn rules() -> ReferrerRules<'static> {
     ReferrerRules {
         exclusions: EXCLUSIONS,
         own_domains: &["shop-checkout.example"],
+        shared_domains: &["hosted.example"],
         search_engine: &engine,
         is_ai_assistant: &is_assistant,
     }
@@ -105,7 +106,7 @@ fn a_google_click_fills_only_what_is_missing() {
         ("utm_source=bing&utm_medium=cpc&gclid=G", "3 bing/cpc/- G"),
         ("utm_source=mail&utm_campaign=spring&gclid=G", "3 mail/-/spring G"),
         ("utm_source=news&utm_medium=email&gbraid=B", "3 news/email/- B"),
-        ("utm_id=77&gclid=(not set)", "3 -/-/- -"),
+        ("utm_id=77&gclid=(not set)", ""),
         ("utm_campaign=spring&msclkid=M", "3 bing/cpc/spring M"),
     ];
     for (query, expected) in cases {
@@ -188,15 +189,61 @@ fn utms_on_the_return_win() {
     assert_eq!(derive(&event, &rules()).referrer_dropped, Some(ReferrerDropped::Excluded));
 }
 
-/// [2.6] Direct by word in any of the classes 1–3; a campaign alone is a real click, except in params.
+/// [2.6] Neither a source nor a medium is Direct, by word or by silence, in any class; a click id beside it is a click.
 #[test]
 fn direct_is_no_evidence_in_any_class() {
     let direct = |c: &mut CollectedSource| c.manual_source = some("Direct");
     assert_eq!(shown(&with_collected(direct)), "3 url/-/- -");
     assert_eq!(shown(&page("utm_source=(direct)&utm_campaign=x")), "");
     assert_eq!(shown(&page("utm_source=(direct)&fbclid=F")), "3 (direct)/-/- F");
-    assert_eq!(shown(&page("utm_campaign=x")), "3 -/-/x -");
-    assert_eq!(shown(&with_collected(|c| c.manual_campaign_name = some("x"))), "1 -/-/x -");
+    assert_eq!(shown(&page("utm_campaign=x")), "");
+    assert_eq!(shown(&page("utm_id=7")), "");
+    assert_eq!(shown(&page("utm_medium=(none)&utm_campaign=x")), "");
+    assert_eq!(shown(&page("utm_campaign=x&msclkid=M")), "3 bing/cpc/x M");
+    assert_eq!(shown(&page("utm_id=7&gclid=G")), "3 google/cpc/- G");
+    assert_eq!(shown(&with_collected(|c| c.manual_campaign_name = some("x"))), "3 url/-/- -");
+    assert_eq!(shown(&with_collected(|c| c.manual_medium = some("(none)"))), "3 url/-/- -");
+    let mut with_referrer = page("utm_campaign=x");
+    with_referrer.params.push(Param::text("page_referrer", "https://news.example/"));
+    assert_eq!(shown(&with_referrer), "5 news.example/referral/(referral) -");
+}
+
+/// [2.8] Hosts beside the page's own one are the property's, by registrable domain, unless strangers share it.
+#[test]
+fn siblings_are_own_hosts() {
+    let cases = [
+        ("shop.brand.example", "blog.brand.example", true),
+        ("a.b.brand.example", "c.brand.example", true),
+        ("shop.brand.co.uk", "blog.brand.co.uk", true),
+        ("shop.brand.co.uk", "blog.other.co.uk", false),
+        ("brand.co.uk", "other.co.uk", false),
+        ("shop.brand.example", "blog.mybrand.example", false),
+        ("mine.hosted.example", "other.hosted.example", false),
+        ("10.0.0.1", "10.5.0.1", false),
+        ("localhost", "localhost", true),
+    ];
+    for (page, referrer, is_own) in cases {
+        let (page, referrer) = (format!("https://{page}/"), format!("https://{referrer}/"));
+        let event = row(&[("page_location", &page), ("page_referrer", &referrer)]);
+        let dropped = derive(&event, &rules()).referrer_dropped;
+        assert_eq!(dropped.is_some(), is_own, "{page} {referrer}");
+    }
+}
+
+/// [2.8] What GA4 took from a referrer that it says to ignore is no evidence; UTMs in the address are, and so is a click id.
+#[test]
+fn ignored_referrers_in_params_are_no_evidence() {
+    let from = |source: &str, medium: &str, rest: &[(&str, &str)]| {
+        let params = [("source", source), ("medium", medium), ("ignore_referrer", "TRUE")];
+        shown(&row(&[&params, rest].concat()))
+    };
+    assert_eq!(from("partner.org", "referral", &[]), "");
+    assert_eq!(from("google", "Organic", &[]), "");
+    assert_eq!(from("chatgpt.com", "ai-assistant", &[]), "");
+    assert_eq!(from("google", "organic", &[("gclid", "G")]), "2 google/cpc/- G");
+    assert_eq!(from("news", "email", &[]), "2 news/email/- -");
+    let tagged = [("page_location", "https://shop.example/?utm_source=p&utm_medium=referral")];
+    assert_eq!(from("partner.org", "referral", &tagged), "3 p/referral/- -");
 }
 
 /// [2.8] A referral that GA4 wrote into the params is judged as the referrer itself.

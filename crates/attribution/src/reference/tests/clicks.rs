@@ -198,15 +198,43 @@ fn a_second_conversion_sees_the_same_touches() {
     assert_eq!(credited(&answer, "q"), ["news"; 4]);
 }
 
-/// [2.6] Exclusion removes touches and never conversions; an empty journey falls to Direct.
+/// [2.8] A session that starts with a return from a payment page has no touch of its own, and no Direct one.
+#[test]
+fn a_late_return_is_no_touch() {
+    let back = |event: Event| Event { referrer_dropped: Some(text("excluded")), ..event };
+    let events = [
+        view("a", 0).found(3, "news/email"),
+        back(view("b", 60 * MINUTE)).session(2),
+        purchase("p", 60 * MINUTE + SECOND).session(2),
+        view("c", DAY).session(3),
+        back(view("d", DAY + SECOND)).session(3),
+    ];
+    let answer = fold(&events, &settings());
+    assert_eq!(touched(&answer, MINUTE), ["news@0", "(direct)@1440"]);
+    assert_eq!(credited(&answer, "p"), ["news"; 4]);
+    let answer = fold(&events[1..], &settings());
+    assert_eq!(credited(&answer, "p"), ["(direct)"; 4]);
+}
+
+/// [2.6, 2.11] Exclusion removes touches and never conversions; Direct is only what had nothing else to leave out.
 #[test]
 fn excluded_channels_remove_touches_only() {
     let mut settings = settings();
-    settings.excluded_channels = vec![text("Email")];
-    let events = [view("a", 0).found(3, "news/email"), purchase("p", SECOND)];
+    settings.excluded_channels = vec![text("Email"), text(DIRECT)];
+    let events = [
+        view("a", 0).found(3, "news/email"),
+        purchase("p", SECOND),
+        view("b", DAY).session(2),
+        purchase("q", DAY + SECOND).session(2),
+        view("c", DAY + MINUTE).session(2).found(3, "news/email"),
+        purchase("r", DAY + 2 * MINUTE).session(2),
+    ];
     let answer = fold(&events, &settings);
     assert!(answer.touches.is_empty() && answer.first_clicks.is_empty());
-    assert_eq!(credited(&answer, "p"), ["(direct)"; 4]);
+    assert_eq!(credited(&answer, "p"), [NOT_SET; 4]);
+    assert_eq!(&*answer.credits[0].channel, NO_TOUCH);
+    assert_eq!(credited(&answer, "q"), ["(direct)"; 4]);
+    assert_eq!(credited(&answer, "r"), [NOT_SET; 4]);
     assert!(answer.credits.iter().all(|credit| credit.touch_id.is_none()));
 }
 

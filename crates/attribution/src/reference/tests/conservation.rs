@@ -61,6 +61,7 @@ fn some_event() -> impl Strategy<Value = Event> {
             params: sources.1,
             first_user: sources.2,
             last_click: sources.3,
+            referrer_dropped: (key % 3 == 0).then(|| text("excluded")),
             transaction_id: order.0.map(text),
             revenue_micros: order.1,
             currency: order.1.map(|_| text("EUR")),
@@ -157,7 +158,11 @@ proptest! {
         check_conservation(&answer)?;
         check_precedence(&answer, settings.touch_grain)?;
         if settings.excluded_channels.is_empty() {
-            for session in &answer.sessions {
+            let is_return = |session: &Session| {
+                let first = events.iter().find(|e| e.event_key == session.started.event_key);
+                first.is_some_and(|event| event.referrer_dropped.is_some())
+            };
+            for session in answer.sessions.iter().filter(|session| !is_return(session)) {
                 prop_assert!(answer.touches.iter().any(|touch| touch.position == session.started));
             }
         }

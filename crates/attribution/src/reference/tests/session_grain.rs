@@ -43,6 +43,25 @@ fn params_of_the_first_page_view_or_before() {
     assert_eq!(source_of(&events), "(not set)/(not set)/(not set)");
 }
 
+/// [2.7] Placeholders are nothing, field by field; a record of nothing else lets the next one speak.
+#[test]
+fn placeholders_name_no_session() {
+    assert_eq!(
+        source_of(&[params(view("a", 0), " News /undefined/NULL")]),
+        "News/(not set)/(not set)"
+    );
+    let first_user = |event: Event| Event {
+        session_number: Some(1),
+        first_user: fields("fu/null/-"),
+        last_click: fields("(not set)/-/-"),
+        ..event
+    };
+    let nothing = params(view("a", 0), "null/Undefined/(data not available)");
+    assert_eq!(source_of(&[first_user(nothing)]), "fu/(not set)/(not set)");
+    let named = params(view("a", 0), "news/email/-");
+    assert_eq!(source_of(&[first_user(named)]), "news/email/(not set)");
+}
+
 /// Section 3 (2): without a page view, the first record there is.
 #[test]
 fn params_of_a_session_without_page_views() {
@@ -66,12 +85,43 @@ fn the_first_user_source_is_for_first_sessions() {
     assert_eq!(&*answer.touches[0].channel, "Unassigned");
 }
 
-/// [2.6] Direct by name, in any case.
+/// [2.6] Direct by name, in any case, or by a record with neither a source nor a medium.
 #[test]
 fn a_session_named_direct_is_direct() {
-    let answer = fold(&[params(view("a", 0), "(Direct)/(none)/-")], &by_session());
-    assert!(answer.touches[0].is_direct);
-    assert_eq!(&*answer.touches[0].campaign, "(direct)");
+    for triple in ["(Direct)/(none)/-", "-/(none)/-", "-/-/summer", "null/(None)/x"] {
+        let answer = fold(&[params(view("a", 0), triple)], &by_session());
+        assert!(answer.touches[0].is_direct, "{triple}");
+        assert_eq!(&*answer.touches[0].campaign, "(direct)");
+    }
+    for triple in ["-/-/-", "news/(none)/-", "-/email/-"] {
+        let answer = fold(&[params(view("a", 0), triple)], &by_session());
+        assert!(!answer.touches[0].is_direct, "{triple}");
+    }
+}
+
+/// [2.4] What a session shows after an order cannot earn it; by then it was unknown, or what came before said.
+#[test]
+fn sources_after_the_order_earn_nothing() {
+    let late = |params_before: &str, number| {
+        let mut events = [
+            params(event("a", "scroll", 0), params_before),
+            purchase("p", SECOND),
+            params(view("b", MINUTE), "news/email/-"),
+            purchase("q", 2 * MINUTE),
+        ];
+        for event in &mut events {
+            event.session_number = Some(number);
+            event.first_user = fields("fu/organic/-");
+        }
+        let answer = fold(&events, &by_session());
+        assert_eq!(touched(&answer, MINUTE), ["news@0"]);
+        assert_eq!(credited(&answer, "q"), ["news"; 4]);
+        credited(&answer, "p")
+    };
+    assert_eq!(late("-/-/-", 2), [NOT_SET; 4]);
+    assert_eq!(late("-/-/-", 1), ["fu"; 4]);
+    assert_eq!(late("(direct)/(none)/-", 1), ["(direct)"; 4]);
+    assert_eq!(late("early/email/-", 1), ["early"; 4]);
 }
 
 /// Section 3: one touch per session, whatever changes inside; the own session is last.
