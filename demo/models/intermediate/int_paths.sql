@@ -1,4 +1,6 @@
-{{ config(materialized='table', meta={'live': {'key': 'person_key'}}) }}
+{#- Touches of one device may be won by a conversion on another, unless a person is one device [2.26]. -#}
+{%- set by_device = is_one_device() | trim == 'yes' -%}
+{{ config(materialized='table', meta={'live': {'key': 'person_key'}} if by_device else {}) }}
 
 with
 
@@ -31,7 +33,9 @@ converted as (
 won as (
 
     select distinct
+        {%- if by_device %}
         conversions.person_key,
+        {%- endif %}
         conversions.event_name,
         journeys.touch_id
     from conversions
@@ -64,8 +68,8 @@ lost as (
             ) as won_before
         from {{ ref('int_touchpoints') }} as touches
         left join won
-            on touches.person_key = won.person_key
-            and touches.touch_id = won.touch_id
+            on {% if by_device %}touches.person_key = won.person_key
+            and {% endif %}touches.touch_id = won.touch_id
             and won.event_name = '{{ name }}'
     ) as touches
     where not is_won
