@@ -1,10 +1,12 @@
-//! The fold itself: events → everything, one person at a time.
+//! The fold itself: events → everything, one person at a time; only journeys may reach into several devices.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
+use super::identity::Logins;
 use super::{
-    Attribution, DailyKey, Event, PersonClick, Settings, Touch, conversions, journeys, sessions,
-    touches,
+    Attribution, Conversion, DailyKey, Event, PersonClick, Session, Settings, Touch, conversions,
+    journeys, sessions, touches,
 };
 
 /// Computes the intermediate models and marts from rows of `stg_events`.
@@ -20,11 +22,27 @@ pub fn fold(events: &[Event], settings: &Settings<'_>) -> Attribution {
     for event in &kept {
         people.entry(&event.person_key).or_default().push(event);
     }
-    let mut people: Vec<(&str, Vec<&Event>)> = people.into_iter().collect();
-    people.sort_unstable_by_key(|(person, _)| *person);
-    for (_, events) in &mut people {
-        events.sort_unstable_by(|a, b| a.order(b));
-        fold_person(events, &duplicates, settings, &mut answer);
+    let people: BTreeMap<&str, Person<'_>> =
+        people.into_iter().map(|(key, events)| (key, Person::of(events, settings))).collect();
+    let logins = Logins::of(&kept, &settings.identity);
+    for (key, person) in &people {
+        for (event, session) in person.events.iter().zip(&person.session_of) {
+            let session = session.map(|session| &person.sessions[session]);
+            let session_key = session.map(|session| session.session_key.clone());
+            let conversion = conversions::row(event, session_key, &duplicates, settings);
+            let Some(conversion) = conversion else { continue };
+            if conversion.is_counted {
+                let others = logins.others(key, event.event_timestamp);
+                let others = others.into_iter().filter_map(|device| people.get(device));
+                let whole = person.joined(others);
+                let started_at = session.map(|session| session.started.timestamp);
+                add_credits(event, &conversion, started_at, &whole, settings, &mut answer);
+            }
+            answer.conversions.push(conversion);
+        }
+    }
+    for person in people.into_values() {
+        person.end(&mut answer);
     }
     add_daily(&mut answer);
     answer
@@ -48,58 +66,96 @@ fn distinct<'a>(events: &'a [Event], answer: &mut Attribution) -> Vec<&'a Event>
     kept.into_values().map(|(event, _)| event).collect()
 }
 
-/// Adds all rows of one person, whose distinct events are given in total order.
-fn fold_person(
-    events: &[&Event],
-    duplicates: &HashSet<(i32, &str)>,
+/// One device, or one event without any.
+struct Person<'a> {
+    /// Distinct, in total order.
+    events: Vec<&'a Event>,
+    sessions: Vec<Session>,
+    /// The session of each event.
+    session_of: Vec<Option<usize>>,
+    /// In total order.
+    touches: Vec<Touch>,
+}
+
+/// What a conversion looks at: events and touches in total order.
+struct Whole<'a, 'b> {
+    events: Cow<'b, [&'a Event]>,
+    touches: Cow<'b, [Touch]>,
+}
+
+impl<'a> Person<'a> {
+    fn of(mut events: Vec<&'a Event>, settings: &Settings<'_>) -> Self {
+        events.sort_unstable_by(|a, b| a.order(b));
+        let (divided, session_of) = sessions::divide(&events);
+        let rows: Vec<_> = divided.iter().filter_map(|one| sessions::row(one, settings)).collect();
+        debug_assert_eq!(rows.len(), divided.len());
+        let mut touches: Vec<Touch> = Vec::new();
+        for (row, session) in rows.iter().zip(&divided) {
+            touches.extend(touches::of_session(row, &session.events, settings));
+        }
+        touches.sort_unstable_by(|a, b| a.position.cmp(&b.position));
+        for (number, touch) in (1..).zip(&mut touches) {
+            touch.touch_number = number;
+        }
+        Self { events, sessions: rows, session_of, touches }
+    }
+
+    /// This device together with others of the same user `[2.26]`.
+    fn joined<'b>(&'b self, others: impl Iterator<Item = &'b Person<'a>>) -> Whole<'a, 'b> {
+        let mut whole = Whole {
+            events: Cow::Borrowed(&self.events[..]),
+            touches: Cow::Borrowed(&self.touches[..]),
+        };
+        let mut alone = true;
+        for other in others {
+            alone = false;
+            whole.events.to_mut().extend(&other.events);
+            whole.touches.to_mut().extend(other.touches.iter().cloned());
+        }
+        if !alone {
+            whole.events.to_mut().sort_unstable_by(|a, b| a.order(b));
+            whole.touches.to_mut().sort_unstable_by(|a, b| a.position.cmp(&b.position));
+        }
+        whole
+    }
+
+    /// Adds what is the person's alone.
+    fn end(self, answer: &mut Attribution) {
+        let touches = &self.touches;
+        if let Some(session) = self.sessions.first() {
+            let click = |touch: &Touch| PersonClick {
+                user_pseudo_id: session.user_pseudo_id.clone(),
+                touch: touch.clone(),
+            };
+            // Non-direct where there is any [2.6].
+            let is_click = |touch: &&Touch| !touch.is_direct;
+            let first = touches.iter().find(is_click).or(touches.first());
+            let last = touches.iter().rfind(is_click).or(touches.last());
+            answer.first_clicks.extend(first.map(click));
+            answer.last_clicks.extend(last.map(click));
+        }
+        answer.sessions.extend(self.sessions);
+        answer.touches.extend(self.touches);
+    }
+}
+
+/// Adds the journey of a conversion and its credits.
+fn add_credits(
+    event: &Event,
+    conversion: &Conversion,
+    session_started_at: Option<i64>,
+    whole: &Whole<'_, '_>,
     settings: &Settings<'_>,
     answer: &mut Attribution,
 ) {
-    let (divided, session_of) = sessions::divide(events);
-    let rows: Vec<_> = divided.iter().filter_map(|one| sessions::row(one, settings)).collect();
-    debug_assert_eq!(rows.len(), divided.len());
-    let mut touches: Vec<Touch> = Vec::new();
-    for (row, session) in rows.iter().zip(&divided) {
-        touches.extend(touches::of_session(row, &session.events, settings));
-    }
-    touches.sort_unstable_by(|a, b| a.position.cmp(&b.position));
-    for (number, touch) in (1..).zip(&mut touches) {
-        touch.touch_number = number;
-    }
-
-    for (event, session) in events.iter().zip(session_of) {
-        let session = session.map(|session| &rows[session]);
-        let session_key = session.map(|session| session.session_key.clone());
-        let Some(conversion) = conversions::row(event, session_key, duplicates, settings) else {
-            continue;
-        };
-        if conversion.is_counted {
-            let started_at = session.map(|session| session.started.timestamp);
-            let grain = settings.touch_grain;
-            let journey = journeys::journey(&conversion, started_at, &touches, grain);
-            let milestone = journeys::milestone(&conversion, events, settings);
-            let steps = journeys::steps(&conversion, &journey, milestone.as_ref());
-            let evidence = event.evidence.as_ref();
-            let credits = journeys::credits(&conversion, &journey, &steps, evidence, settings);
-            answer.credits.extend(credits);
-            answer.journeys.extend(steps);
-        }
-        answer.conversions.push(conversion);
-    }
-    if let Some(session) = rows.first() {
-        let click = |touch: &Touch| PersonClick {
-            user_pseudo_id: session.user_pseudo_id.clone(),
-            touch: touch.clone(),
-        };
-        // Non-direct where there is any [2.6].
-        let is_click = |touch: &&Touch| !touch.is_direct;
-        let first = touches.iter().find(is_click).or(touches.first());
-        let last = touches.iter().rfind(is_click).or(touches.last());
-        answer.first_clicks.extend(first.map(click));
-        answer.last_clicks.extend(last.map(click));
-    }
-    answer.sessions.extend(rows);
-    answer.touches.extend(touches);
+    let grain = settings.touch_grain;
+    let journey = journeys::journey(conversion, session_started_at, &whole.touches, grain);
+    let milestone = journeys::milestone(conversion, &whole.events, settings);
+    let steps = journeys::steps(conversion, &journey, milestone.as_ref());
+    let evidence = event.evidence.as_ref();
+    let credits = journeys::credits(conversion, &journey, &steps, evidence, settings);
+    answer.credits.extend(credits);
+    answer.journeys.extend(steps);
 }
 
 /// Sums the credits by day, attribution model, key event, source and currency.
