@@ -16,5 +16,5 @@
 
 {# A login id, trimmed; null where it is a placeholder for nobody [2.26, 2.7]. #}
 {% macro usable_user_id(text) -%}
-case when lower(trim({{ text }})) not in ('n/a', '0', 'none', 'anonymous') then {{ usable(text) }} end
+case when lower({{ usable(text) }}) not in ('n/a', '0', 'none', 'anonymous') then {{ usable(text) }} end
 {%- endmacro %}

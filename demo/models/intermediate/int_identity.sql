@@ -6,6 +6,7 @@
 ) }}
 
 {%- if by_device %}
+-- Nobody, said so that the model is local to the person, as those that name it have to be.
 select
     person_key,
     user_id,
@@ -15,7 +16,7 @@ select
     cast(null as bigint) as refused_from,
     {{ null_text() }} as refused_by
 from {{ ref('int_events') }}
-where false
+where person_key is null
 {%- else %}
 with
 
