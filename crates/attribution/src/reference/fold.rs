@@ -1,4 +1,4 @@
-//! The fold itself: events → everything, one person at a time; only journeys may reach into several devices.
+//! The fold itself: events → everything, person by person; only journeys reach into other devices.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
