@@ -4,6 +4,8 @@
   its events up to the conversion. `journeys` and `conversions` stand before them.
 #}
 {% macro as_of_conversion_ctes() -%}
+{#- A journey may hold sessions of other devices, where a person has several [2.26]. -#}
+{%- set by_device = is_one_device() | trim == 'yes' -%}
 late as (
 
     select distinct
@@ -20,7 +22,7 @@ late as (
     inner join conversions
         on journeys.person_key = conversions.person_key and journeys.conversion_id = conversions.conversion_id
     inner join {{ ref('int_sessions') }} as sessions
-        on journeys.person_key = sessions.person_key and journeys.session_key = sessions.session_key
+        on {% if by_device %}journeys.person_key = sessions.person_key and {% endif %}journeys.session_key = sessions.session_key
     inner join {{ ref('int_event_sessions') }} as named
         on sessions.person_key = named.person_key
         and sessions.session_key = named.session_key
@@ -45,7 +47,7 @@ seen as (
     select
         late.conversion_id,
         late.touched_at,
-        events.person_key,
+        late.person_key,
         events.session_key,
         {{ total_order('events') }},
         events.ga_session_number,
@@ -57,7 +59,7 @@ seen as (
         {{ says_anything('events.param') }} as has_params
     from late
     inner join {{ ref('int_event_sessions') }} as events
-        on late.person_key = events.person_key and late.session_key = events.session_key
+        on {% if by_device %}late.person_key = events.person_key and {% endif %}late.session_key = events.session_key
     where {{ not_after('events', 'event_timestamp', 'late', 'converted_at') }}
 
 ),

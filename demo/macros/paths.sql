@@ -1,6 +1,7 @@
 {#
   All touches of all persons. `is_won`: a journey of the key event holds it; `won_before` numbers the paths between touches that
-  are won. Reads the CTE won_touches (person_key, event_name, touch_id), each touch once for a key event.
+  are won. Reads the CTE won_touches (person_key where a person is one device, event_name, touch_id), each touch once for a key
+  event: touches of one device may be won by a conversion on another [2.26].
 #}
 {% macro touches_by_won(name) -%}
 select
@@ -16,7 +17,7 @@ select
             ) as won_before
         from {{ ref('int_touchpoints') }} as touches
         left join won_touches
-            on touches.person_key = won_touches.person_key
-            and touches.touch_id = won_touches.touch_id
+            on {% if is_one_device() | trim == 'yes' %}touches.person_key = won_touches.person_key
+            and {% endif %}touches.touch_id = won_touches.touch_id
             and won_touches.event_name = '{{ name }}'
 {%- endmacro %}

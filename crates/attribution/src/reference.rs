@@ -13,6 +13,7 @@ mod event;
 pub mod event_key;
 pub mod evidence;
 mod fold;
+mod identity;
 mod ids;
 mod journeys;
 pub mod order;
@@ -28,7 +29,7 @@ pub use output::{
     Attribution, Conversion, Credit, DailyKey, DailyTotals, JourneyStep, PersonClick, Session,
     Touch,
 };
-pub use settings::{KeyEvent, OrderDedupeScope, Settings, TouchGrain};
+pub use settings::{Identity, IdentityRules, KeyEvent, OrderDedupeScope, Settings, TouchGrain};
 
 /// Channel of a visit without evidence `[2.7]`.
 pub const DIRECT: &str = "Direct";

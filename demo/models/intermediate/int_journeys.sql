@@ -1,4 +1,5 @@
-{{ config(materialized='table', meta={'live': {'key': 'person_key'}}) }}
+{%- set by_device = is_one_device() | trim == 'yes' -%}
+{{ config(materialized='table', meta={'live': {'key': 'person_key'}} if by_device else {}) }}
 -- depends_on: {{ ref('int_sessions') }}
 
 {%- set resets = var('path_reset') == 'same_key_event' %}
@@ -7,6 +8,8 @@
 {%- if not execute %}
 {{ ref('int_events') }} {{ ref('int_event_sessions') }} {{ ref('own_channel_rules') }} {{ ref('stg_source_categories') }}
 {%- endif %}
+{#- The devices of a conversion's person, read where it may have several [2.26]. #}
+{%- if not execute %}{{ ref('int_conversion_devices') }}{% endif %}
 {%- set milestone_events = var('milestone_events') if 'w_shaped' in var('attribution_models') else [] %}
 
 with
@@ -36,16 +39,88 @@ conversions as (
 
 ),
 
+{%- if not by_device %}
+
+-- Touches of all devices of a conversion's person, which is told by the conversion's own device [2.26].
+touches as (
+
+    select
+        devices.person_key,
+        devices.conversion_id as conversion_of_touch,
+        touches.touch_id,
+        touches.session_key,
+        touches.touched_at,
+        touches.batch_page_id,
+        touches.batch_ordering_id,
+        touches.batch_event_index,
+        touches.event_key,
+        touches.source,
+        touches.medium,
+        touches.campaign,
+        touches.click_id,
+        touches.channel,
+        touches.channel_rule,
+        touches.is_direct,
+        row_number() over (
+            partition by devices.person_key, devices.conversion_id
+            order by {{ total_order('touches') | replace('event_timestamp', 'touched_at') }}
+        ) as touch_number
+    from {{ ref('int_conversion_devices') }} as devices
+    inner join {{ ref('int_touchpoints') }} as touches on devices.device_key = touches.person_key
+
+),
+{%- if resets %}
+
+previous_conversions as (
+
+    select
+        conversions.person_key,
+        conversions.conversion_id,
+        previous.converted_at,
+        previous.batch_page_id,
+        previous.batch_ordering_id,
+        previous.batch_event_index,
+        previous.event_key,
+        row_number() over (
+            partition by conversions.person_key, conversions.conversion_id
+            order by
+                previous.converted_at desc, previous.batch_page_id desc, previous.batch_ordering_id desc,
+                previous.batch_event_index desc, previous.event_key desc
+        ) as number_from_end
+    from conversions
+    inner join {{ ref('int_conversion_devices') }} as devices
+        on conversions.person_key = devices.person_key and conversions.conversion_id = devices.conversion_id
+    inner join conversions as previous
+        on devices.device_key = previous.person_key and conversions.event_name = previous.event_name
+    where conversions.conversion_id <> previous.conversion_id
+        and {{ not_after('previous', 'converted_at', 'conversions', 'converted_at') }}
+
+),
+{%- endif %}
+{%- endif %}
+
 {%- if milestone_events %}
 
 milestones as (
 
     select
+        {%- if by_device %}
         person_key,
         {{ total_order() }},
         row_number() over (partition by person_key order by {{ total_order() }}) as milestone_number
     from {{ ref('int_events') }}
     where event_name in ({{ quoted(milestone_events) }})
+        {%- else %}
+        devices.person_key,
+        devices.conversion_id as conversion_of_milestone,
+        {{ total_order('events') }},
+        row_number() over (
+            partition by devices.person_key, devices.conversion_id order by {{ total_order('events') }}
+        ) as milestone_number
+    from {{ ref('int_conversion_devices') }} as devices
+    inner join {{ ref('int_events') }} as events on devices.device_key = events.person_key
+    where events.event_name in ({{ quoted(milestone_events) }})
+        {%- endif %}
 
 ),
 
@@ -58,6 +133,7 @@ reached as (
         min(milestones.milestone_number) as milestone_number
     from conversions
     inner join milestones on conversions.person_key = milestones.person_key
+        {%- if not by_device %} and conversions.conversion_id = milestones.conversion_of_milestone{% endif %}
     where milestones.event_timestamp >= conversions.window_starts_at
         and {{ not_after('milestones', 'event_timestamp', 'conversions', 'converted_at') }}
     group by conversions.person_key, conversions.conversion_id
@@ -70,6 +146,7 @@ conversion_milestones as (
     from reached
     inner join milestones
         on reached.person_key = milestones.person_key and reached.milestone_number = milestones.milestone_number
+        {%- if not by_device %} and reached.conversion_id = milestones.conversion_of_milestone{% endif %}
 
 ),
 {%- endif %}
@@ -97,12 +174,22 @@ journeys as (
         false as is_before_milestone
         {%- endif %}
     from conversions
+    {%- if by_device %}
     inner join {{ ref('int_touchpoints') }} as touches on conversions.person_key = touches.person_key
-    {%- if resets %}
+    {%- else %}
+    inner join touches
+        on conversions.person_key = touches.person_key and conversions.conversion_id = touches.conversion_of_touch
+    {%- endif %}
+    {%- if resets and by_device %}
     left join conversions as previous
         on conversions.person_key = previous.person_key
         and conversions.event_name = previous.event_name
         and conversions.conversion_number = previous.conversion_number + 1
+    {%- elif resets %}
+    left join previous_conversions as previous
+        on conversions.person_key = previous.person_key
+        and conversions.conversion_id = previous.conversion_id
+        and previous.number_from_end = 1
     {%- endif %}
     {%- if milestone_events %}
     left join conversion_milestones

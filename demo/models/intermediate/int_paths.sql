@@ -1,4 +1,6 @@
-{{ config(materialized='table', meta={'live': {'key': 'person_key'}}) }}
+{#- Touches of one device may be won by a conversion on another, unless a person is one device [2.26]. -#}
+{%- set by_device = is_one_device() | trim == 'yes' -%}
+{{ config(materialized='table', meta={'live': {'key': 'person_key'}} if by_device else {}) }}
 
 with
 
@@ -31,7 +33,9 @@ converted as (
 won_touches as (
 
     select distinct
+        {%- if by_device %}
         conversions.person_key,
+        {%- endif %}
         conversions.event_name,
         journeys.touch_id
     from conversions

@@ -23,7 +23,7 @@ won as (
 
 won_touches as (
 
-    select distinct person_key, event_name, touch_id from won
+    select distinct {% if is_one_device() | trim == 'yes' %}person_key, {% endif %}event_name, touch_id from won
 
 ),
 

@@ -1,7 +1,9 @@
-//! The fold itself: events → everything, one person at a time.
+//! The fold itself: events → everything, person by person; only journeys reach into other devices.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
+use super::identity::Logins;
 use super::journeys::Untouched;
 use super::sessions::SessionEvents;
 use super::{
@@ -22,11 +24,27 @@ pub fn fold(events: &[Event], settings: &Settings<'_>) -> Attribution {
     for event in &kept {
         people.entry(&event.person_key).or_default().push(event);
     }
-    let mut people: Vec<(&str, Vec<&Event>)> = people.into_iter().collect();
-    people.sort_unstable_by_key(|(person, _)| *person);
-    for (_, events) in &mut people {
-        events.sort_unstable_by(|a, b| a.order(b));
-        fold_person(events, &duplicates, settings, &mut answer);
+    let people: BTreeMap<&str, Person<'_>> =
+        people.into_iter().map(|(key, events)| (key, Person::of(events, settings))).collect();
+    let logins = Logins::of(&kept, &settings.identity);
+    for (key, person) in &people {
+        for (event, session) in person.events.iter().zip(&person.session_of) {
+            let session = session.map(|session| &person.sessions[session]);
+            let session_key = session.map(|session| session.session_key.clone());
+            let conversion = conversions::row(event, session_key, &duplicates, settings);
+            let Some(conversion) = conversion else { continue };
+            if conversion.is_counted {
+                let others = logins.others(key, event.event_timestamp);
+                let others = others.into_iter().filter_map(|device| people.get(device));
+                let whole = person.joined(others);
+                let started_at = session.map(|session| session.started.timestamp);
+                add_credits(event, &conversion, started_at, &whole, settings, &mut answer);
+            }
+            answer.conversions.push(conversion);
+        }
+    }
+    for person in people.into_values() {
+        person.end(&mut answer);
     }
     add_daily(&mut answer);
     answer
@@ -50,78 +68,133 @@ fn distinct<'a>(events: &'a [Event], answer: &mut Attribution) -> Vec<&'a Event>
     kept.into_values().map(|(event, _)| event).collect()
 }
 
-/// Adds all rows of one person, whose distinct events are given in total order.
-fn fold_person(
-    events: &[&Event],
-    duplicates: &HashSet<(i32, &str)>,
+/// One device, or one event without any.
+struct Person<'a> {
+    /// Distinct, in total order.
+    events: Vec<&'a Event>,
+    sessions: Vec<Session>,
+    /// The events of each of the sessions.
+    divided: Vec<SessionEvents<'a>>,
+    /// The session of each event.
+    session_of: Vec<Option<usize>>,
+    /// In total order.
+    touches: Vec<Touch>,
+    /// Touches of excluded channels, in total order.
+    excluded: Vec<Touch>,
+}
+
+/// What a conversion looks at: events and touches in total order.
+struct Whole<'a, 'b> {
+    devices: Vec<&'b Person<'a>>,
+    events: Cow<'b, [&'a Event]>,
+    touches: Cow<'b, [Touch]>,
+    /// Of the conversion's own device: they tell of its own session only.
+    excluded: &'b [Touch],
+}
+
+impl<'a, 'b> Whole<'a, 'b> {
+    /// The session of a touch.
+    fn session(&self, touch: &Touch) -> Option<&'b SessionEvents<'a>> {
+        self.devices.iter().find_map(|device| {
+            let is_of = |row: &Session| row.session_key == touch.session_key;
+            device.sessions.iter().position(is_of).map(|at| &device.divided[at])
+        })
+    }
+}
+
+impl<'a> Person<'a> {
+    fn of(mut events: Vec<&'a Event>, settings: &Settings<'_>) -> Self {
+        events.sort_unstable_by(|a, b| a.order(b));
+        let (divided, session_of) = sessions::divide(&events);
+        let rows: Vec<_> = divided.iter().filter_map(|one| sessions::row(one, settings)).collect();
+        debug_assert_eq!(rows.len(), divided.len());
+        let mut touches: Vec<Touch> = Vec::new();
+        for (row, session) in rows.iter().zip(&divided) {
+            touches.extend(touches::of_session(row, &session.events, settings));
+        }
+        touches.sort_unstable_by(|a, b| a.position.cmp(&b.position));
+        // An exclusion list removes touches, never conversions [2.6].
+        let is_excluded = |touch: &Touch| settings.excluded_channels.contains(&touch.channel);
+        let (excluded, mut touches): (Vec<Touch>, Vec<Touch>) =
+            touches.into_iter().partition(is_excluded);
+        for (number, touch) in (1..).zip(&mut touches) {
+            touch.touch_number = number;
+        }
+        Self { events, sessions: rows, divided, session_of, touches, excluded }
+    }
+
+    /// This device together with others of the same user `[2.26]`.
+    fn joined<'b>(&'b self, others: impl Iterator<Item = &'b Person<'a>>) -> Whole<'a, 'b> {
+        let mut whole = Whole {
+            devices: vec![self],
+            events: Cow::Borrowed(&self.events[..]),
+            touches: Cow::Borrowed(&self.touches[..]),
+            excluded: &self.excluded,
+        };
+        for other in others {
+            whole.devices.push(other);
+            whole.events.to_mut().extend(&other.events);
+            whole.touches.to_mut().extend(other.touches.iter().cloned());
+        }
+        if whole.devices.len() > 1 {
+            whole.events.to_mut().sort_unstable_by(|a, b| a.order(b));
+            whole.touches.to_mut().sort_unstable_by(|a, b| a.position.cmp(&b.position));
+        }
+        whole
+    }
+
+    /// Adds what is the person's alone.
+    fn end(self, answer: &mut Attribution) {
+        let touches = &self.touches;
+        if let Some(session) = self.sessions.first() {
+            let click = |touch: &Touch| PersonClick {
+                user_pseudo_id: session.user_pseudo_id.clone(),
+                touch: touch.clone(),
+            };
+            // Non-direct where there is any [2.6].
+            let is_click = |touch: &&Touch| !touch.is_direct;
+            let first = touches.iter().find(is_click).or(touches.first());
+            let last = touches.iter().rfind(is_click).or(touches.last());
+            answer.first_clicks.extend(first.map(click));
+            answer.last_clicks.extend(last.map(click));
+        }
+        answer.sessions.extend(self.sessions);
+        answer.touches.extend(self.touches);
+    }
+}
+
+/// Adds the journey of a conversion and its credits.
+fn add_credits(
+    event: &Event,
+    conversion: &Conversion,
+    session_started_at: Option<i64>,
+    whole: &Whole<'_, '_>,
     settings: &Settings<'_>,
     answer: &mut Attribution,
 ) {
-    let (divided, session_of) = sessions::divide(events);
-    let rows: Vec<_> = divided.iter().filter_map(|one| sessions::row(one, settings)).collect();
-    debug_assert_eq!(rows.len(), divided.len());
-    let mut touches: Vec<Touch> = Vec::new();
-    for (row, session) in rows.iter().zip(&divided) {
-        touches.extend(touches::of_session(row, &session.events, settings));
-    }
-    touches.sort_unstable_by(|a, b| a.position.cmp(&b.position));
-    // An exclusion list removes touches, never conversions [2.6].
-    let is_excluded = |touch: &Touch| settings.excluded_channels.contains(&touch.channel);
-    let (excluded, mut touches): (Vec<Touch>, Vec<Touch>) =
-        touches.into_iter().partition(is_excluded);
-    for (number, touch) in (1..).zip(&mut touches) {
-        touch.touch_number = number;
-    }
-
-    for (event, session) in events.iter().zip(session_of) {
-        let session = session.map(|session| &rows[session]);
-        let session_key = session.map(|session| session.session_key.clone());
-        let Some(conversion) = conversions::row(event, session_key, duplicates, settings) else {
-            continue;
-        };
-        if conversion.is_counted {
-            let started_at = session.map(|session| session.started.timestamp);
-            let grain = settings.touch_grain;
-            let in_window = journeys::journey(&conversion, started_at, &touches, grain);
-            let as_of = |touch: &Touch| as_of(touch, &conversion, (&rows, &divided), settings);
-            let journey: Vec<Touch> = in_window.into_iter().map(as_of).collect();
-            let journey: Vec<&Touch> = journey.iter().collect();
-            let milestone = journeys::milestone(&conversion, events, settings);
-            let steps = journeys::steps(&conversion, &journey, milestone.as_ref());
-            let left_out = journeys::journey(&conversion, started_at, &excluded, grain);
-            let alone = Untouched { evidence: event.evidence.as_ref(), left_out: &left_out };
-            let credits = journeys::credits(&conversion, &journey, &steps, &alone, settings);
-            answer.credits.extend(credits);
-            answer.journeys.extend(steps);
-        }
-        answer.conversions.push(conversion);
-    }
-    if let Some(session) = rows.first() {
-        let click = |touch: &Touch| PersonClick {
-            user_pseudo_id: session.user_pseudo_id.clone(),
-            touch: touch.clone(),
-        };
-        // Non-direct where there is any [2.6].
-        let is_click = |touch: &&Touch| !touch.is_direct;
-        let first = touches.iter().find(is_click).or(touches.first());
-        let last = touches.iter().rfind(is_click).or(touches.last());
-        answer.first_clicks.extend(first.map(click));
-        answer.last_clicks.extend(last.map(click));
-    }
-    answer.sessions.extend(rows);
-    answer.touches.extend(touches);
+    let grain = settings.touch_grain;
+    let in_window = journeys::journey(conversion, session_started_at, &whole.touches, grain);
+    let as_of = |touch: &Touch| as_of(touch, conversion, whole, settings);
+    let journey: Vec<Touch> = in_window.into_iter().map(as_of).collect();
+    let journey: Vec<&Touch> = journey.iter().collect();
+    let milestone = journeys::milestone(conversion, &whole.events, settings);
+    let steps = journeys::steps(conversion, &journey, milestone.as_ref());
+    let left_out = journeys::journey(conversion, session_started_at, whole.excluded, grain);
+    let alone = Untouched { evidence: event.evidence.as_ref(), left_out: &left_out };
+    let credits = journeys::credits(conversion, &journey, &steps, &alone, settings);
+    answer.credits.extend(credits);
+    answer.journeys.extend(steps);
 }
 
 /// A touch as a conversion sees it: at session grain by what its session had shown by then `[2.4]`.
 fn as_of(
     touch: &Touch,
     conversion: &Conversion,
-    (rows, divided): (&[Session], &[SessionEvents<'_>]),
+    whole: &Whole<'_, '_>,
     settings: &Settings<'_>,
 ) -> Touch {
-    let of = rows.iter().position(|row| row.session_key == touch.session_key);
-    let of = of.filter(|_| settings.touch_grain == TouchGrain::Session);
-    let shown = of.and_then(|at| sessions::shown_before(&divided[at].events, &conversion.position));
+    let shown = whole.session(touch).filter(|_| settings.touch_grain == TouchGrain::Session);
+    let shown = shown.and_then(|of| sessions::shown_before(&of.events, &conversion.position));
     touches::as_of(touch, shown, settings)
 }
 

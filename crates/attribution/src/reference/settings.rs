@@ -35,6 +35,37 @@ pub enum OrderDedupeScope {
     Property,
 }
 
+/// Who is one person across devices `[2.26]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// Each device for itself.
+    Device,
+    /// The devices known at the conversion's time to have had its user.
+    UserAsof,
+    /// Those known up to some time later.
+    UserRetro {
+        /// Days of 86,400 s after the conversion.
+        days: u32,
+    },
+}
+
+/// How devices are joined, and which links are none `[2.26]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityRules {
+    /// Who is one person.
+    pub identity: Identity,
+    /// A device with more users links nobody.
+    pub max_users_per_device: usize,
+    /// A user on more devices links none.
+    pub max_devices_per_user: usize,
+}
+
+impl Default for IdentityRules {
+    fn default() -> Self {
+        Self { identity: Identity::Device, max_users_per_device: 5, max_devices_per_user: 50 }
+    }
+}
+
 /// Everything the fold must know besides the events.
 #[derive(Clone)]
 pub struct Settings<'a> {
@@ -46,6 +77,8 @@ pub struct Settings<'a> {
     pub touch_grain: TouchGrain,
     /// How far repeated transaction ids are looked for.
     pub order_dedupe_scope: OrderDedupeScope,
+    /// Who is one person.
+    pub identity: IdentityRules,
     /// Channels whose touches are removed, matched exactly `[2.6]`.
     pub excluded_channels: Vec<Text>,
     /// What the attribution models read.
@@ -66,6 +99,7 @@ impl fmt::Debug for Settings<'_> {
             .field("key_events", &self.key_events)
             .field("touch_grain", &self.touch_grain)
             .field("order_dedupe_scope", &self.order_dedupe_scope)
+            .field("identity", &self.identity)
             .field("excluded_channels", &self.excluded_channels)
             .field("rules", &self.rules)
             .field("first_loaded_at", &self.first_loaded_at)

@@ -2,6 +2,7 @@
 
 mod clicks;
 mod conservation;
+mod identity;
 mod orders;
 mod session_grain;
 mod sessions;
@@ -49,6 +50,7 @@ pub(super) fn settings() -> Settings<'static> {
         key_events: vec![key_event("purchase", 90), key_event("sign_up", 30)],
         touch_grain: TouchGrain::Click,
         order_dedupe_scope: OrderDedupeScope::Device,
+        identity: IdentityRules::default(),
         excluded_channels: Vec::new(),
         rules: single_touch(),
         first_loaded_at: 0,

@@ -104,12 +104,7 @@ fn find(page: &Page<'_>, id: &str) -> Answer<Found> {
         (literal(text(&conversion, "conversion_id")), literal(text(&conversion, "person_key")));
     let at = whole(&conversion, "converted_at");
     let mut asked = vec![
-        (
-            "explain.touches",
-            format!(
-                "select * from int_touchpoints where person_key = {person} order by touch_number"
-            ),
-        ),
+        ("explain.touches", touches_sql(page, &person, &key)),
         (
             "explain.journey",
             format!(
@@ -139,6 +134,21 @@ fn find(page: &Page<'_>, id: &str) -> Answer<Found> {
     let mut next = || found.next().unwrap_or_default();
     let (touches, journey, credits, others, events) = (next(), next(), next(), next(), next());
     Ok(Found { conversion, touches, journey, credits, events, others })
+}
+
+/// The person's touches, and those of the journey that are of the user's other devices [2.26].
+fn touches_sql(page: &Page<'_>, person: &str, key: &str) -> String {
+    let own = format!("select * from int_touchpoints where person_key = {person}");
+    // With one device the key alone finds the rows.
+    if page.workspace.vars().get("identity").is_none_or(|mode| mode == "device") {
+        return format!("{own} order by touch_number");
+    }
+    format!(
+        "{own} union all select touches.* from int_touchpoints as touches inner join int_journeys as journeys \
+         on touches.touch_id = journeys.touch_id where journeys.person_key = {person} \
+         and journeys.conversion_id = {key} and touches.person_key <> {person} \
+         order by touched_at, batch_page_id, batch_ordering_id, batch_event_index, event_key"
+    )
 }
 
 /// The person's events in the window: only columns that are shown, as there may be many events to look through.

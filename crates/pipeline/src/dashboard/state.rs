@@ -458,6 +458,9 @@ pub(super) fn settings(page: Page<'_>, things: &Things<'_>) -> Answer<Value> {
     let data = json!({
         "project": page.workspace.project.name, "property_id": var("property_id"), "timezone": page.timezone,
         "key_events": var("key_events"), "touch_grain": var("touch_grain"), "order_dedupe_scope": var("order_dedupe_scope"),
+        "identity": { "mode": var("identity"), "retro_days": var("identity_retro_days"),
+            "max_users_per_device": var("identity_max_users_per_device"),
+            "max_devices_per_user": var("identity_max_devices_per_user") },
         "excluded_channels": var("excluded_channels"),
         "lookback": { "days": var("lookback_days"), "by_event": var("lookback_days_by_event") },
         "direct": { "text": words::direct("last_click"), "semantics": "2.6" }, "models": models,

@@ -9,8 +9,8 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone as _};
 use chrono_tz::Tz;
 use clicktrail_attribution::models::Rules;
 use clicktrail_attribution::reference::{
-    self, Attribution, KeyEvent, OrderDedupeScope, PersonClick, Position, SourceFields, Text,
-    TouchGrain,
+    self, Attribution, Identity, IdentityRules, KeyEvent, OrderDedupeScope, PersonClick, Position,
+    SourceFields, Text, TouchGrain,
 };
 use clicktrail_ingest::generate::{GenerateSettings, generate};
 use serde_json::json;
@@ -23,6 +23,7 @@ use super::support::{Answers, NULL, Shop, good, same, sample_dir};
 pub(crate) struct Variant {
     pub(crate) touch_grain: TouchGrain,
     pub(crate) dedupe_scope: OrderDedupeScope,
+    pub(crate) identity: IdentityRules,
     pub(crate) key_events: &'static [(&'static str, u32)],
     pub(crate) excluded_channels: &'static [&'static str],
     pub(crate) timezone: Tz,
@@ -34,6 +35,7 @@ impl Default for Variant {
         Self {
             touch_grain: TouchGrain::Click,
             dedupe_scope: OrderDedupeScope::Device,
+            identity: IdentityRules::default(),
             key_events: &[("purchase", 90)],
             excluded_channels: &[],
             timezone: Tz::UTC,
@@ -51,10 +53,20 @@ impl Variant {
             OrderDedupeScope::Device => "device",
             OrderDedupeScope::Property => "property",
         };
+        let rules = &self.identity;
+        let (identity, retro_days) = match rules.identity {
+            Identity::Device => ("device", 30),
+            Identity::UserAsof => ("user_asof", 30),
+            Identity::UserRetro { days } => ("user_retro", days),
+        };
         let names: Vec<&str> = self.key_events.iter().map(|(name, _)| *name).collect();
         let windows: BTreeMap<&str, u32> = self.key_events.iter().copied().collect();
         shop.with("touch_grain", grain)
             .with("order_dedupe_scope", scope)
+            .with("identity", identity)
+            .with("identity_retro_days", retro_days)
+            .with("identity_max_users_per_device", rules.max_users_per_device)
+            .with("identity_max_devices_per_user", rules.max_devices_per_user)
             .with("key_events", names)
             .with("lookback_days_by_event", json!(windows))
             .with("excluded_channels", self.excluded_channels)
@@ -118,8 +130,65 @@ fn generated_sessions() {
     );
 }
 
+/// [2.26] Users come and go on shared devices, placeholders among them, in each mode and grain.
+#[test]
+fn generated_users() {
+    let rules =
+        |identity| IdentityRules { identity, max_users_per_device: 2, max_devices_per_user: 6 };
+    let key_events: &[(&str, u32)] = &[("purchase", 90), ("sign_up", 7), ("generate_lead", 30)];
+    generated(5, Variant { identity: rules(Identity::UserAsof), key_events, ..Variant::default() });
+    generated(
+        6,
+        Variant {
+            identity: rules(Identity::UserRetro { days: 9 }),
+            key_events,
+            excluded_channels: &["Email"],
+            ..Variant::default()
+        },
+    );
+    generated(
+        7,
+        Variant {
+            identity: rules(Identity::UserRetro { days: 3 }),
+            touch_grain: TouchGrain::Session,
+            timezone: Tz::America__New_York,
+            ..Variant::default()
+        },
+    );
+}
+
+/// Generated visitors never sign in; these do, by their device's last digits and the time.
+const USERS: &str = "case
+        when event_timestamp % 7 > 2 then null
+        when event_timestamp % 35 = 0 then ' Anonymous '
+        when event_timestamp % 245 = 1 then 'till'
+        when event_timestamp % 63 = 1 then 'guest ' || substr(user_pseudo_id, length(user_pseudo_id) - 1)
+        else ' user ' || substr(user_pseudo_id, length(user_pseudo_id) - 2)
+    end as user_id,";
+
+fn sign_in(shop: &Shop) {
+    let path = "models/staging/stg_events.sql";
+    let sql = shop.read(path);
+    let column = "\n    user_id,\n    stream_id,";
+    assert_eq!(sql.matches(column).count(), 1);
+    shop.write(path, sql.replace(column, &format!("\n    {USERS}\n    stream_id,")));
+}
+
+/// That the rules of identity had something to judge.
+fn check_signed_in(shop: &Shop) {
+    let joined = "select count(*) > 50 from int_journeys as journeys inner join int_touchpoints as touches \
+        on journeys.touch_id = touches.touch_id where journeys.person_key <> touches.person_key";
+    assert_eq!(shop.value(joined), "true");
+    let bounds = "select distinct refused_by from int_identity where refused_by is not null";
+    assert_eq!(shop.rows(bounds), ["devices_of_user", "users_of_device"]);
+}
+
 fn generated(seed: u64, variant: Variant) {
     let shop = variant.apply(Shop::demo());
+    let signs_in = variant.identity.identity != Identity::Device;
+    if signs_in {
+        sign_in(&shop);
+    }
     generate_into(&shop.path("data"), seed, variant.timezone);
     let mut known = HashMap::new();
     let mut shop = shop;
@@ -131,6 +200,9 @@ fn generated(seed: u64, variant: Variant) {
         shop = shop.with("excluded_channels", json!(variant.excluded_channels));
     }
     shop.build_tables();
+    if signs_in {
+        check_signed_in(&shop);
+    }
     check_with(&shop, variant, known);
 }
 
@@ -180,6 +252,7 @@ pub(crate) fn check_with(shop: &dyn Answers, variant: Variant, mut channels: Cha
         key_events: variant.key_events.iter().map(key_event).collect(),
         touch_grain: variant.touch_grain,
         order_dedupe_scope: variant.dedupe_scope,
+        identity: variant.identity,
         rules: Rules::default(),
         excluded_channels: variant.excluded_channels.iter().map(|name| Text::from(*name)).collect(),
         first_loaded_at,

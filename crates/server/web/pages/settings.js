@@ -9,6 +9,9 @@ import { Panel } from "../ui/panel.js";
 import { Table, grid } from "../ui/table.js";
 import { Notices } from "./report.js";
 
+const PERSONS = { device: "each device for itself", user_asof: "all devices known at a conversion's time to have had its user" };
+const person = (identity) => (identity?.mode === "user_retro" ? `all devices known within ${f.plural(identity.retro_days ?? 0, "day")} after a conversion to have had its user` : PERSONS[identity?.mode] ?? identity?.mode);
+const linked = (identity) => (!identity || identity.mode === "device" ? "var identity joins devices by user_id." : `A device with more than ${f.plural(identity.max_users_per_device ?? 0, "user")}, and a user on more than ${f.plural(identity.max_devices_per_user ?? 0, "device")}, link nobody.`);
 const written = (value) => (Array.isArray(value) ? value.join(", ") || "none" : value !== null && typeof value === "object" ? JSON.stringify(value) : value == null || value === "" ? "–" : String(value));
 
 export function Settings({ state }) {
@@ -19,7 +22,7 @@ export function Settings({ state }) {
     ["Project", data.project], ["Property", data.property_id], ["Time zone", data.timezone, "Days begin and end here; windows are measured in UTC."], ["Key events", data.key_events, "Each is credited for itself; they are never added up."],
     ["Lookback window", f.plural(data.lookback?.days ?? 0, "day"), "A touch counts when it is at most this old at the conversion."], ...Object.entries(data.lookback?.by_event ?? {}).map(([name, days]) => [`Lookback of ${name}`, f.plural(days, "day"), "Its own window."]),
     ["Direct", data.direct?.text, data.direct?.semantics && `Rule ${data.direct.semantics}`], ["Touches are", data.touch_grain === "click" ? "clicks: each change of source inside a session" : "sessions: one for each", ""], ["Same order id", data.order_dedupe_scope === "property" ? "counted once in the property" : "counted once for a person", "The earliest purchase with an id counts."],
-    ["Excluded channels", data.excluded_channels, "They remove touches, never conversions."], ["Own domains", data.own_domains, "Links between them are no touches."], ["Referral exclusions", data.referral_exclusions, "Payment and login pages: coming back from them is no touch."],
+    ["One person is", person(data.identity), linked(data.identity)], ["Excluded channels", data.excluded_channels, "They remove touches, never conversions."], ["Own domains", data.own_domains, "Links between them are no touches."], ["Referral exclusions", data.referral_exclusions, "Payment and login pages: coming back from them is no touch."],
   ].map(([name, value, about]) => ({ name, value, about })) : [];
   const factColumns = [{ id: "name", label: "Rule", fixed: true, value: (r) => r.name }, { id: "value", label: "In force", className: "prose", value: (r) => written(r.value), show: (r) => html`<bdi>${written(r.value)}</bdi>` }, { id: "about", label: "Meaning", className: "prose", value: (r) => r.about ?? "", show: (r) => html`<span class="muted">${r.about ?? ""}</span>` }];
   const modelColumns = [{ id: "name", label: "Attribution model", fixed: true, value: (m) => m.name, show: (m) => html`<span title=${m.name}>${f.modelName(m.name)}</span>` }, { id: "text", label: "In words", value: (m) => m.text }, { id: "explained", label: "How it credits", className: "prose", value: (m) => m.explained }, { id: "rule", label: "Rule", value: (m) => m.semantics }];

@@ -17,6 +17,8 @@ use crate::run::{Run, passes_through};
 pub(super) struct Layout<'a> {
     pub(super) key: String,
     pub(super) members: Vec<Member<'a>>,
+    /// Unique ids of the segment's models, with those that pass rows nobody reads and are no members.
+    pub(super) inside: BTreeSet<String>,
     /// Tables that have the key: read range by range.
     pub(super) keyed: Vec<Input>,
     /// Tables without the key: the same for every range.
@@ -107,6 +109,7 @@ pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result
     Ok(Planned::Local(Layout {
         key: key.to_owned(),
         members,
+        inside,
         keyed: of(keyed, true),
         shared: of(shared, false),
         feeds: leaves,

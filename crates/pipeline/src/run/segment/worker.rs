@@ -310,8 +310,7 @@ impl Worker {
         }
         slots.insert(KEYS.to_owned(), session.add_slot(KEYS, keys_schema())?);
         let nodes: Vec<_> = layout.members.iter().map(|member| member.node).collect();
-        let inside = nodes.iter().map(|node| node.unique_id.clone()).collect();
-        views(run.catalog, &session, &nodes, &inside)?;
+        views(run.catalog, &session, &nodes, &layout.inside)?;
         let mut plans = Vec::new();
         let mut writers = Vec::new();
         for member in &layout.members {
