@@ -72,7 +72,7 @@ pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result
     };
     let feeds: BTreeSet<String> =
         members.iter().flat_map(|node| catalog.feed_inputs(&node.unique_id)).collect();
-    register(run, &session, &keyed, &shared, &feeds, members, &inside)?;
+    register(run, &session, &keyed, &shared, &feeds)?;
     let has_key = |name: &str| {
         let name = name.trim_start_matches("datafusion.public.");
         keyed.contains_key(name)
@@ -80,7 +80,11 @@ pub(super) fn plan<'a>(run: &Run<'a>, key: &str, members: &[&'a Node]) -> Result
             || members.iter().any(|node| node.alias == name)
     };
     let mut planned: Vec<Piece<'a>> = Vec::new();
+    let mut views = Views::new(catalog, &inside);
     for node in members {
+        if let Err(error) = views.register(&session, node) {
+            return Ok(Planned::Wrong(node.unique_id.clone(), error));
+        }
         let sql = catalog.compile(node)?.sql;
         let plan = match session.plan(&sql) {
             Ok(plan) => plan,
@@ -209,8 +213,6 @@ fn register(
     keyed: &Tables,
     shared: &Tables,
     feeds: &BTreeSet<String>,
-    members: &[&Node],
-    inside: &BTreeSet<String>,
 ) -> Result<()> {
     for (name, snapshot) in keyed.iter().chain(shared) {
         session.add_slot(name, Arc::clone(&snapshot.schema))?;
@@ -219,32 +221,30 @@ fn register(
         let feed: Arc<ExportFeed> = run.catalog.feeds.empty();
         session.add_feed(name, feed, None)?;
     }
-    views(run.catalog, session, members, inside)
+    Ok(())
 }
 
-/// Makes the views outside the segment known that its members read.
-pub(super) fn views(
-    catalog: &Catalog<'_>,
-    session: &Session,
-    members: &[&Node],
-    inside: &BTreeSet<String>,
-) -> Result<()> {
-    let mut known: BTreeSet<String> = inside.clone();
-    // Tables and feeds are there already, under the same names.
-    known.extend(catalog.project.manifest.sources.keys().cloned());
-    known.extend(
-        catalog
-            .project
-            .manifest
-            .nodes
-            .values()
-            .filter(|node| Catalog::is_stored(node))
-            .map(|node| node.unique_id.clone()),
-    );
-    for node in members {
-        catalog.register_parents(session, &node.unique_id, &mut known)?;
+/// Views outside the segment, made known to a session member by member: one may read what an earlier member gives.
+pub(super) struct Views<'a> {
+    catalog: &'a Catalog<'a>,
+    known: BTreeSet<String>,
+}
+
+impl<'a> Views<'a> {
+    pub(super) fn new(catalog: &'a Catalog<'a>, inside: &BTreeSet<String>) -> Self {
+        let mut known: BTreeSet<String> = inside.clone();
+        // Tables and feeds are there already, under the same names.
+        let manifest = &catalog.project.manifest;
+        known.extend(manifest.sources.keys().cloned());
+        let tables = manifest.nodes.values().filter(|node| Catalog::is_stored(node));
+        known.extend(tables.map(|node| node.unique_id.clone()));
+        Self { catalog, known }
     }
-    Ok(())
+
+    /// Those that this member names.
+    pub(super) fn register(&mut self, session: &Session, member: &Node) -> Result<()> {
+        self.catalog.register_parents(session, &member.unique_id, &mut self.known)
+    }
 }
 
 /// Columns that are needed of each table.

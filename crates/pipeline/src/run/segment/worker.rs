@@ -12,7 +12,7 @@ use clicktrail_engine::delta::{
 };
 
 use super::draft::{Draft, Written};
-use super::layout::{Layout, Member, views};
+use super::layout::{Layout, Member, Views};
 use super::scope::{Scope, ScopeKind, Unit, dashed, literal};
 use crate::catalog::quoted;
 use crate::error::{PipelineError, Result};
@@ -309,11 +309,11 @@ impl Worker {
             slots.insert(input.name.clone(), slot(&input.name, &input.snapshot.schema)?);
         }
         slots.insert(KEYS.to_owned(), session.add_slot(KEYS, keys_schema())?);
-        let nodes: Vec<_> = layout.members.iter().map(|member| member.node).collect();
-        views(run.catalog, &session, &nodes, &layout.inside)?;
+        let mut views = Views::new(run.catalog, &layout.inside);
         let mut plans = Vec::new();
         let mut writers = Vec::new();
         for member in &layout.members {
+            views.register(&session, member.node)?;
             let cluster = &member.node.config.cluster_by;
             let sql = if member.passing || cluster.is_empty() {
                 member.sql.clone()
