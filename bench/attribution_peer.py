@@ -3,8 +3,10 @@
 Usage: attribution_peer.py generate FILE ROWS SEED
        attribution_peer.py heuristics FILE OUT
        attribution_peer.py markov FILE OUT ORDER CORES SEED
+       attribution_peer.py exact FILE OUT
 """
 
+import collections
 import json
 import sys
 import time
@@ -12,6 +14,7 @@ import time
 CHANNELS = 20
 CHUNK = 1_000_000
 SEPARATOR = " > "
+START, CONVERSION, LOSS = "(start)", "(conversion)", "(loss)"
 
 
 def chunk(rows: int, random):
@@ -78,6 +81,40 @@ def markov(file: str, out: str, order: int, cores: int, seed: int) -> None:
     store(out, result, time.perf_counter() - start)
 
 
+def exact(file: str, out: str) -> None:
+    """Markov of order 1 by numpy alone, as a judge of both: removal effects of the absorbing chain `(I - Q)^-1 R`."""
+    import numpy
+
+    data = read(file)
+    steps = collections.Counter()
+    for path, converted, lost in zip(data["path"], data["converted"], data["lost"]):
+        states = [START, *path.split(SEPARATOR)]
+        for pair in zip(states, states[1:]):
+            steps[pair] += converted + lost
+        steps[states[-1], CONVERSION] += converted
+        steps[states[-1], LOSS] += lost
+    channels = sorted({state for state, _ in steps} - {START})
+
+    def chance(removed: str | None) -> float:
+        rows = {state: row for row, state in enumerate(state for state in [START, *channels] if state != removed)}
+        within, ends, totals = (numpy.zeros(shape) for shape in [(len(rows),) * 2, len(rows), len(rows)])
+        for (state, to), count in steps.items():
+            if state == removed:
+                continue
+            totals[rows[state]] += count
+            if to == CONVERSION:
+                ends[rows[state]] += count
+            elif to in rows:
+                within[rows[state], rows[to]] += count
+        return numpy.linalg.solve(numpy.eye(len(rows)) - within / totals[:, None], ends / totals)[0]
+
+    whole, converted = chance(None), int(data["converted"].sum())
+    effects = {channel: 1 - chance(channel) / whole for channel in channels}
+    share = converted / sum(effects.values())
+    with open(out, "w") as file:
+        json.dump({channel: effect * share for channel, effect in effects.items()}, file)
+
+
 def store(out: str, result, seconds: float) -> None:
     """The rows, and how long the call alone took."""
     with open(out, "w") as file:
@@ -90,5 +127,7 @@ if __name__ == "__main__":
         generate(rest[0], int(rest[1]), int(rest[2]))
     elif what == "heuristics":
         heuristics(*rest)
+    elif what == "exact":
+        exact(*rest)
     else:
         markov(rest[0], rest[1], *map(int, rest[2:]))

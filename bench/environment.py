@@ -16,7 +16,8 @@ SHOWN = ["duckdb", "dbt-core", "dbt-duckdb"]
 
 # Apart from the others: what ChannelAttribution needs has nothing to do with dbt.
 PATHS = ROOT / ".venv-bench-paths"
-CHANNEL_ATTRIBUTION = ["ChannelAttribution==2.2.5", "pandas==2.3.3", "pyarrow==22.0.0"]
+# It imports matplotlib without naming it among what it needs.
+CHANNEL_ATTRIBUTION = ["ChannelAttribution==2.2.5", "pandas==2.3.3", "pyarrow==22.0.0", "matplotlib==3.11.2"]
 CHANNEL_ATTRIBUTION_SHOWN = ["ChannelAttribution", "pandas", "pyarrow"]
 
 # No dbt run of ours may wait for the network.
