@@ -139,9 +139,7 @@ as_of_conversion as (
         conversion_id,
         session_key,
         touched_at,
-        {%- for name, direct in [('source', '(direct)'), ('medium', '(none)'), ('campaign', '(direct)')] %}
-        case when is_direct then '{{ direct }}' else {{ name }} end as {{ name }},
-        {%- endfor %}
+        {{ session_names() }},
         is_direct
     from seen_directs
 

@@ -14,7 +14,6 @@ sessions as (
 
 ),
 
--- Direct has one name, whatever the record wrote; where no record speaks, the source is unknown and not Direct [2.6, 2.7].
 touches as (
 
     select
@@ -26,9 +25,7 @@ touches as (
         first_batch_event_index as batch_event_index,
         first_event_key as event_key,
         first_event_key as evidence_event_key,
-        {%- for name, direct in [('source', '(direct)'), ('medium', '(none)'), ('campaign', '(direct)')] %}
-        case when is_direct then '{{ direct }}' else {{ name }} end as {{ name }},
-        {%- endfor %}
+        {{ session_names() }},
         {{ null_text() }} as click_id,
         cast(null as bigint) as evidence_class,
         is_direct
@@ -270,4 +267,12 @@ touches as (
 {% macro session_is_direct() -%}
 lower(source) in ('(direct)', 'direct', '(not set)') and lower(medium) in ('(none)', '(not set)')
         and not (source = '(not set)' and medium = '(not set)' and campaign = '(not set)')
+{%- endmacro %}
+
+{# Its source, medium and campaign: Direct has one name, whatever the record wrote; an unknown source is not Direct [2.6, 2.7]. #}
+{% macro session_names() -%}
+{%- for name, direct in [('source', '(direct)'), ('medium', '(none)'), ('campaign', '(direct)')] -%}
+case when is_direct then '{{ direct }}' else {{ name }} end as {{ name }}{% if not loop.last %},
+        {% endif %}
+{%- endfor %}
 {%- endmacro %}

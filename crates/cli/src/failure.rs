@@ -125,16 +125,7 @@ fn problem(error: &Error) -> Problem {
         return error.problem();
     }
     let hint = error.downcast_ref::<Usage>().and_then(|usage| usage.hint.clone());
-    Problem {
-        code: String::new(),
-        message: format!("{error:#}"),
-        hint,
-        file: None,
-        line: None,
-        column: None,
-        length: 0,
-        compiled: None,
-    }
+    Problem::new("", format!("{error:#}"), hint)
 }
 
 /// Set by the first panic of any thread.

@@ -47,11 +47,7 @@ pub struct Problem {
 
 impl Problem {
     /// A problem without a place.
-    pub(crate) fn new(
-        code: impl Into<String>,
-        message: impl Into<String>,
-        hint: Option<String>,
-    ) -> Self {
+    pub fn new(code: impl Into<String>, message: impl Into<String>, hint: Option<String>) -> Self {
         Self {
             code: code.into(),
             message: message.into(),

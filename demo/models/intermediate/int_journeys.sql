@@ -254,7 +254,6 @@ labelled as (
 )
 {%- endif %}
 
-
 select
     conversion_id,
     touch_id,
