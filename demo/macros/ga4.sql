@@ -114,7 +114,15 @@ struct(
 cast({{ 'null' if ns.missing else 'shards.' ~ path }} as {{ type }})
 {%- endmacro %}
 
-{# Is there such a feed? The embedded engine has all of them, empty where there is nothing. #}
+{# The `events` of a feed on days that are not among `days`: a right join streams them, with the few days in memory. #}
+{% macro from_other_days(relation, days) -%}
+from {{ days }} as taken
+    right join {{ ga4_rows(relation) }} as events
+        on taken.event_date = events.event_date
+    where taken.event_date is null
+{%- endmacro %}
+
+{# Is there such a feed? #}
 {% macro has_feed(name) %}{{ adapter.dispatch('has_feed')(name) }}{% endmacro %}
 {% macro default__has_feed(name) %}{% if var(name) %}yes{% endif %}{% endmacro %}
 

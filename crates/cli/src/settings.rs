@@ -42,6 +42,7 @@ pub(crate) fn settings(
         env: environment(),
         run_started_at: rfc3339(started),
         invocation_id: invocation_id(started, std::process::id()),
+        ..LoadOptions::default()
     };
     Ok(Settings { load, memory_bytes: args.memory })
 }

@@ -154,16 +154,11 @@ impl Workspace {
     /// The first fault of the project.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self> {
         let mut settings = settings;
-        let mut project = Project::load(&settings.load)?;
+        // What a collector receives is part of the project before the first event: its models, and so what was built
+        // of them, stay the same when events begin to come.
+        settings.load.embedded_vars.insert(STREAM_VAR.into(), STREAM.1.into());
+        let project = Project::load(&settings.load)?;
         let warehouse = Warehouse::of(&project);
-        if project.target.adapter == Adapter::Clicktrail
-            && is_unset(project.vars.get(STREAM_VAR))
-            && warehouse.table(STREAM.1).root().is_dir()
-        {
-            // What the collector received is part of the project from then on.
-            settings.load.vars.insert(STREAM_VAR.into(), STREAM.1.into());
-            project = Project::load(&settings.load)?;
-        }
         Ok(Self { project, settings, clock, warehouse })
     }
 
@@ -554,10 +549,6 @@ impl Workspace {
     pub fn vars(&self) -> BTreeMap<String, serde_json::Value> {
         self.project.vars.clone().into_iter().collect()
     }
-}
-
-fn is_unset(var: Option<&serde_json::Value>) -> bool {
-    var.is_none_or(|value| value.is_null() || value.as_str().is_some_and(str::is_empty))
 }
 
 /// What `show` shows.

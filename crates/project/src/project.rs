@@ -29,6 +29,8 @@ pub struct LoadOptions {
     pub threads: Option<usize>,
     /// `--vars`, over the project's.
     pub vars: Map<String, Json>,
+    /// Vars that hold where a project of the embedded engine leaves them empty.
+    pub embedded_vars: Map<String, Json>,
     /// `--full-refresh`.
     pub full_refresh: bool,
     /// The environment, for `env_var()`, `CLICKTRAIL_PROFILES_DIR`, `DBT_PROFILES_DIR`, `HOME`.

@@ -5,43 +5,53 @@
     'user_first_touch_timestamp', 'device', 'geo', 'traffic_source', 'stream_id', 'platform', 'ecommerce', 'items',
     'collected_traffic_source', 'batch_page_id', 'batch_ordering_id', 'batch_event_index',
     'session_traffic_source_last_click'
-] | join(', ') %}
+] | join(', events.') %}
 {%- set has_intraday = has_feed('ga4_intraday') | trim == 'yes' %}
 {%- set has_stream = has_feed('live_stream') | trim == 'yes' %}
 
 with
+{%- if has_intraday or has_stream %}
+
+-- One authority per day: daily, else intraday, else stream [2.25].
+daily_days as (
+
+    select distinct events.event_date
+    from {{ ga4_rows(source('ga4', 'events')) }} as events
+
+),
+{%- endif %}
+{%- if has_intraday and has_stream %}
+
+better_days as (
+
+    select event_date from daily_days
+    union all
+    select distinct events.event_date
+    from {{ ga4_rows(source('ga4', 'events_intraday')) }} as events
+
+),
+{%- endif %}
 
 feeds as (
 
-    select {{ columns }}, 'daily' as origin, 1 as authority
+    select events.{{ columns }}, 'daily' as origin
     from {{ ga4_rows(source('ga4', 'events')) }} as events
     {%- if has_intraday %}
 
     union all
 
-    select {{ columns }}, 'intraday' as origin, 2 as authority
-    from {{ ga4_rows(source('ga4', 'events_intraday')) }} as events
+    select events.{{ columns }}, 'intraday' as origin
+    {{ from_other_days(source('ga4', 'events_intraday'), 'daily_days') }}
     {%- endif %}
     {%- if has_stream %}
 
     union all
 
-    select {{ columns }}, 'stream' as origin, 3 as authority
-    from {{ ga4_rows(source('live', 'events_stream')) }} as events
+    select events.{{ columns }}, 'stream' as origin
+    {{ from_other_days(source('live', 'events_stream'), 'better_days' if has_intraday else 'daily_days') }}
     {%- endif %}
 
 ),
-{%- if has_intraday or has_stream %}
-
--- One authority per day: daily, else intraday, else stream [2.25].
-authorities as (
-
-    select event_date, min(authority) as authority
-    from feeds
-    group by event_date
-
-),
-{%- endif %}
 
 typed as (
 
@@ -53,14 +63,7 @@ typed as (
             'ignore_referrer:string', 'source:string', 'medium:string', 'campaign:string', 'term:string',
             'content:string', 'gclid:string', 'transaction_id:string', 'value:number', 'currency:string'
         ]) }} as params
-    {%- if has_intraday or has_stream %}
-    -- The few days stand left: an engine without statistics hashes that side, and streams the other.
-    from authorities
-    inner join feeds
-        on feeds.event_date = authorities.event_date and feeds.authority = authorities.authority
-    {%- else %}
     from feeds
-    {%- endif %}
 
 )
 

@@ -110,13 +110,11 @@ impl Live {
     /// # Errors
     /// A fault of the project; [`PipelineError::Locked`] while another process works on the warehouse.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self> {
-        let first = Workspace::open(settings.clone(), Arc::clone(&clock))?;
-        let engine = first.engine()?;
-        let lock = first.warehouse.lock()?;
-        let nothing = Stored { batches: &mut std::iter::empty(), seq: 0, producers: Vec::new() };
-        stream_table::append(&first.warehouse, &engine, nothing, clock.now_micros())?;
-        // From now on the project reads that table.
         let workspace = Workspace::open(settings, Arc::clone(&clock))?;
+        let engine = workspace.engine()?;
+        let lock = workspace.warehouse.lock()?;
+        let nothing = Stored { batches: &mut std::iter::empty(), seq: 0, producers: Vec::new() };
+        stream_table::append(&workspace.warehouse, &engine, nothing, clock.now_micros())?;
         let time_zone = time_zone(&workspace)?;
         let status = LiveStatus {
             stored_seq: stream_table::last_seq(&workspace.warehouse)?,

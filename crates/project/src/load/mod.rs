@@ -23,7 +23,7 @@ use crate::jinja::Engine;
 use crate::jinja::scope::{Globals, Scope};
 use crate::layers::Layers;
 use crate::manifest::{Manifest, Metadata};
-use crate::profile::Target;
+use crate::profile::{Adapter, Target};
 use crate::project::{LoadOptions, Project};
 use crate::yaml::{Data, Yaml};
 pub(crate) use link::Links;
@@ -50,6 +50,9 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Project> {
     vars.extend(options.vars.clone());
     let bare = Engine::new(globals(options, &file, &vars), &[])?;
     let target = profiles::load(options, file.profile.as_deref(), &bare)?;
+    if target.adapter == Adapter::Clicktrail {
+        fill(&mut vars, &options.embedded_vars);
+    }
     let globals = Globals {
         adapter: Some(target.adapter),
         target: target_fields(&target),
@@ -79,6 +82,16 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Project> {
     loader.link()?;
     loader.unused_trees();
     Ok(loader.into_project(vars))
+}
+
+/// Sets vars that are not set, or empty.
+fn fill(vars: &mut Map<String, Json>, with: &Map<String, Json>) {
+    for (name, value) in with {
+        let is_empty = |var: &Json| var.is_null() || var.as_str().is_some_and(str::is_empty);
+        if vars.get(name).is_none_or(is_empty) {
+            vars.insert(name.clone(), value.clone());
+        }
+    }
 }
 
 /// What templates see before the target is known.
