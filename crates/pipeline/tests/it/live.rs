@@ -157,6 +157,30 @@ fn events_one_by_one_equal_a_build() {
     assert_eq!(one.audit(7, 200).unwrap(), 0);
 }
 
+/// The models know the stream before its first event, so that starting to follow it changes none of them.
+#[test]
+fn a_start_after_a_build_builds_nothing() {
+    let shop = Shop::demo();
+    let settings = GenerateSettings {
+        days: 3,
+        events: 300,
+        ..GenerateSettings::starting("2026-11-18".parse().unwrap())
+    };
+    generate(&settings, &shop.path("data"), &|_, _| {}).unwrap();
+    shop.build_tables();
+    let versions = || -> Vec<(String, usize)> {
+        let log = |name: &str| shop.path("warehouse").join(name).join("_delta_log");
+        let count = |name: &String| std::fs::read_dir(log(name)).unwrap().count();
+        shop.tables().into_iter().map(|name| (name.clone(), count(&name))).collect()
+    };
+    let before = versions();
+    assert!(before.iter().any(|(name, _)| name == "fct_credits"));
+    let live = live(&shop);
+    assert_eq!(table(&live, "fct_credits"), shop.rows("select * from fct_credits"));
+    drop(live);
+    assert_eq!(versions(), before);
+}
+
 /// A model that changed between two starts: what was followed with the old one is made anew with the new one.
 #[test]
 fn a_changed_model_is_followed_as_if_it_had_always_been_so() {
