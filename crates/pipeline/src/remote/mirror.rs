@@ -212,20 +212,7 @@ impl Mirror {
 
     /// Why the tables are not of one build, if they look so.
     fn unsettled(&self, seen: &Seen) -> Option<String> {
-        let at = |name: &str| -> Option<i64> {
-            seen.copied.get(name).or(seen.others.get(name))?.version.parse().ok()
-        };
-        let made = self.copied.iter().flat_map(|table| table.from.iter().chain([&table.name]));
-        let youngest = made.filter_map(|name| at(name)).max()?;
-        if self.clock.now_micros() / 1000 - youngest > SETTLED_AFTER {
-            return None;
-        }
-        self.copied.iter().find_map(|table| {
-            let own = at(&table.name)?;
-            let parent = table.from.iter().find(|parent| at(parent).is_some_and(|at| at > own))?;
-            let name = &table.name;
-            Some(format!("a build is under way in BigQuery: {name} is older than {parent}"))
-        })
+        unsettled(&self.copied, seen, self.clock.now_micros() / 1000)
     }
 
     /// Reads a table into files that nobody sees yet.
@@ -384,6 +371,24 @@ impl Origin for Mirror {
     }
 }
 
+/// Why tables are not of one build at a time (milliseconds since 1970), if they look so.
+fn unsettled(copied: &[Copied], seen: &Seen, now: i64) -> Option<String> {
+    let at = |name: &str| -> Option<i64> {
+        seen.copied.get(name).or(seen.others.get(name))?.version.parse().ok()
+    };
+    let made = copied.iter().flat_map(|table| table.from.iter().chain([&table.name]));
+    let youngest = made.filter_map(|name| at(name)).max()?;
+    if now - youngest > SETTLED_AFTER {
+        return None;
+    }
+    copied.iter().find_map(|table| {
+        let own = at(&table.name)?;
+        let parent = table.from.iter().find(|parent| at(parent).is_some_and(|at| at > own))?;
+        let name = &table.name;
+        Some(format!("a build is under way in BigQuery: {name} is older than {parent}"))
+    })
+}
+
 /// What a copy says of the table that it is a copy of.
 fn version_of(table: &Table) -> Value {
     json!({ "table": table.id.to_string(), "version": table.version })
@@ -413,3 +418,6 @@ fn no_table(project: &Project, name: &str) -> PipelineError {
     };
     PipelineError::Setting { message, hint: Some(hint.into()) }
 }
+
+#[cfg(test)]
+mod tests;
