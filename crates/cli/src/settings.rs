@@ -57,6 +57,16 @@ pub(crate) fn open(args: &ProjectArgs, full_refresh: bool, session: &Session) ->
     open_quietly(settings, session)
 }
 
+/// Reads the project with the target that takes published tables; its warnings have been told.
+///
+/// # Errors
+/// The first fault of arguments or project.
+pub(crate) fn open_for_publish(args: &ProjectArgs, session: &Session) -> Result<Workspace> {
+    let settings = settings(args, false, session)?;
+    let clock = Arc::clone(&session.clock) as Arc<dyn Clock>;
+    Ok(Workspace::open_for_publish(settings, clock)?)
+}
+
 /// Reads the project without a log file.
 ///
 /// # Errors

@@ -80,6 +80,10 @@ pub enum EngineError {
     #[cfg(feature = "bigquery")]
     #[error(transparent)]
     Remote(#[from] crate::bigquery::Fault),
+    /// PostgreSQL, or the way to it.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] crate::postgres::Fault),
     /// Everything else, with the cause's text.
     #[error("{0}")]
     Internal(String),
@@ -94,6 +98,8 @@ impl EngineError {
             Self::Io { .. } | Self::Conflict { .. } | Self::Memory { .. } => Kind::Unavailable,
             #[cfg(feature = "bigquery")]
             Self::Remote(fault) => fault.whose(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(fault) => fault.whose(),
             Self::Internal(_) => Kind::Internal,
         }
     }
@@ -111,6 +117,8 @@ impl EngineError {
             Self::Memory { .. } => "E3008",
             #[cfg(feature = "bigquery")]
             Self::Remote(fault) => fault.code(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(fault) => fault.code(),
             Self::Internal(_) => "E3999",
         }
     }
@@ -141,6 +149,8 @@ impl EngineError {
             Self::Type { column, .. } => Some(format!("cast `{column}` in the model")),
             #[cfg(feature = "bigquery")]
             Self::Remote(fault) => fault.advice(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(fault) => fault.advice(),
             _ => None,
         }
     }

@@ -153,6 +153,9 @@ fn of_target(target: &Target) -> Vec<Check> {
         Adapter::Bigquery => {
             format!("BigQuery, {}", counted(target.threads, "thread", "threads"))
         }
+        Adapter::Postgres => {
+            format!("PostgreSQL, which takes tables: `clicktrail publish --to {name}`")
+        }
         _ => format!("{adapter}: `clicktrail compile` writes its SQL, dbt runs it"),
     };
     checks.push(good("target", format!("`{name}` of profile `{profile_name}`, {how}")));

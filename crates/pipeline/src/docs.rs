@@ -43,7 +43,7 @@ impl Workspace {
         let relations = match self.project.target.adapter {
             Adapter::Clicktrail => relations::find(&self.engine()?, &catalog),
             // Their warehouses are dbt's business; the page has graph, SQL and descriptions.
-            Adapter::Duckdb | Adapter::Bigquery => Relations::default(),
+            Adapter::Duckdb | Adapter::Bigquery | Adapter::Postgres => Relations::default(),
         };
         let generated_at = rfc3339(self.clock.now_micros());
         let invocation_id = &self.settings.load.invocation_id;

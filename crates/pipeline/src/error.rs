@@ -85,6 +85,13 @@ impl From<clicktrail_engine::bigquery::Fault> for PipelineError {
     }
 }
 
+#[cfg(feature = "postgres")]
+impl From<clicktrail_engine::postgres::Fault> for PipelineError {
+    fn from(fault: clicktrail_engine::postgres::Fault) -> Self {
+        EngineError::from(fault).into()
+    }
+}
+
 impl PipelineError {
     /// What the caller should do.
     pub fn kind(&self) -> Kind {

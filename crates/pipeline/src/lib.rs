@@ -15,6 +15,7 @@ mod fit;
 mod freshness;
 mod live;
 mod problem;
+mod publish;
 #[cfg(feature = "bigquery")]
 mod remote;
 mod report;
@@ -35,8 +36,9 @@ pub use live::{
     FollowSettings, Follower, Inlet, LetterFilter, Listener, Live, LiveMemory, LiveRows,
     LiveStatus, Release, Round, StreamEvent,
 };
+pub use publish::Published;
 #[cfg(feature = "bigquery")]
-pub use remote::{ImportRequest, Imported, Published, Sender, Sending, SentRows};
+pub use remote::{ImportRequest, Imported, Sender, Sending, SentRows};
 pub use report::{Cost, NodeResult, Problem, Reporter, RunPlan, RunSummary, Silent, Status};
 pub use what_if::{WhatIfReport, WhatIfRequest};
 pub use workspace::{

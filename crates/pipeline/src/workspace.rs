@@ -151,8 +151,30 @@ impl Workspace {
     /// Reads the project and its profile; touches no data.
     ///
     /// # Errors
-    /// The first fault of the project.
+    /// The first fault of the project; a target that runs no models.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self> {
+        let workspace = Self::open_for_publish(settings, clock)?;
+        let target = &workspace.project.target;
+        if target.adapter == Adapter::Postgres {
+            return Err(PipelineError::Setting {
+                message: format!(
+                    "the target `{}` is of the type postgres, which takes published tables only",
+                    target.name
+                ),
+                hint: Some(format!(
+                    "build with another target, then `clicktrail publish --to {}`",
+                    target.name
+                )),
+            });
+        }
+        Ok(workspace)
+    }
+
+    /// The same for a target that may take tables only, with [`Workspace::publish`].
+    ///
+    /// # Errors
+    /// The first fault of the project.
+    pub fn open_for_publish(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self> {
         let mut settings = settings;
         // What a collector receives is part of the project before the first event: its models, and so what was built
         // of them, stay the same when events begin to come.

@@ -15,6 +15,8 @@ pub enum Adapter {
     Duckdb,
     /// Google BigQuery.
     Bigquery,
+    /// PostgreSQL, which takes published tables only.
+    Postgres,
 }
 
 impl Adapter {
@@ -24,6 +26,7 @@ impl Adapter {
             Self::Clicktrail => "clicktrail",
             Self::Duckdb => "duckdb",
             Self::Bigquery => "bigquery",
+            Self::Postgres => "postgres",
         }
     }
 }

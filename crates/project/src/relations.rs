@@ -13,7 +13,9 @@ impl Relations for AdapterRelations {
     fn relation(&self, node: &Node) -> String {
         match self.0 {
             Adapter::Clicktrail => quoted(&node.alias),
-            Adapter::Duckdb => format!("{}.{}", quoted(&node.schema), quoted(&node.alias)),
+            Adapter::Duckdb | Adapter::Postgres => {
+                format!("{}.{}", quoted(&node.schema), quoted(&node.alias))
+            }
             Adapter::Bigquery => match &node.database {
                 Some(database) => format!("`{database}`.`{}`.`{}`", node.schema, node.alias),
                 None => format!("`{}`.`{}`", node.schema, node.alias),
@@ -29,6 +31,9 @@ impl Relations for AdapterRelations {
             Adapter::Duckdb => external_location(source).unwrap_or_else(|| {
                 format!("{}.{}", quoted(&source.schema), quoted(&source.identifier))
             }),
+            Adapter::Postgres => {
+                format!("{}.{}", quoted(&source.schema), quoted(&source.identifier))
+            }
             Adapter::Bigquery => match &source.database {
                 Some(database) => {
                     format!("`{database}`.`{}`.`{}`", source.schema, source.identifier)

@@ -16,7 +16,6 @@ mod import;
 mod init;
 mod ls;
 mod man;
-#[cfg(feature = "bigquery")]
 mod publish;
 mod query;
 mod repair;
@@ -98,8 +97,7 @@ pub(crate) enum Command {
     /// Fetch an export that lies elsewhere
     #[cfg(feature = "bigquery")]
     Import(import::Args),
-    /// Give tables to others: BigQuery, Parquet, CSV; all of them replaced at once
-    #[cfg(feature = "bigquery")]
+    /// Give tables to others: BigQuery, PostgreSQL, Parquet, CSV; all of them replaced at once
     Publish(publish::Args),
     /// Print a page's table: overview, models, paths, conversions
     Export(export::Args),
@@ -137,8 +135,9 @@ impl Command {
             Self::Query(args) => args.rows.output == Some(RowFormat::Json),
             Self::Explain(args) => args.output == TextOrJson::Json,
             #[cfg(feature = "bigquery")]
-            Self::Import(_) | Self::Publish(_) => false,
+            Self::Import(_) => false,
             Self::Init(_)
+            | Self::Publish(_)
             | Self::Ls(_)
             | Self::Serve(_)
             | Self::Up(_)
@@ -184,7 +183,6 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches, session: &Session) -> Result<
         Command::Generate(args) => generate::run(args, session),
         #[cfg(feature = "bigquery")]
         Command::Import(args) => import::run(args, session),
-        #[cfg(feature = "bigquery")]
         Command::Publish(args) => publish::run(args, session),
         Command::Explain(args) => explain::run(args, session),
         Command::Completions(args) => completions::run(args),

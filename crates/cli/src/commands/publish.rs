@@ -1,4 +1,4 @@
-//! `publish`: tables of the embedded engine for others: BigQuery, Parquet, CSV.
+//! `publish`: tables of the embedded engine for others: BigQuery, PostgreSQL, Parquet, CSV.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Which tables; by default those with the tag `marts`.
     #[command(flatten)]
     select: SelectFlags,
-    /// Target in BigQuery whose tables are replaced, all by one transaction
+    /// Target in BigQuery or PostgreSQL whose tables are replaced, all by one transaction
     #[arg(long, value_name = "TARGET", required_unless_present = "out")]
     to: Option<String>,
     /// Folder of files instead; it is replaced as a whole
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let there = ProjectArgs { target: args.to.clone(), ..args.project.clone() };
-    let there = settings::open(&there, false, session)?;
+    let there = settings::open_for_publish(&there, session)?;
     let rows = with_reporter(session, |reporter| there.publish(&tables, reporter))?;
     session.note(&format!("{told} published, {}", count(rows, "row", "rows")));
     Ok(Outcome::Done)

@@ -42,7 +42,6 @@ pub(crate) enum RowFormat {
 
 impl RowFormat {
     /// The ending of a file's name.
-    #[cfg(feature = "bigquery")]
     pub(crate) fn ending(self) -> &'static str {
         match self {
             Self::Table => "txt",

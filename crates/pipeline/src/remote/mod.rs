@@ -44,7 +44,7 @@ use self::cost::Budget;
 pub(crate) use self::debug::checks as debug_checks;
 pub use self::import::{ImportRequest, Imported};
 pub(crate) use self::mirror::Mirror;
-pub use self::publish::Published;
+pub(crate) use self::publish::publish;
 pub use self::stream::{Sender, Sending, SentRows};
 use crate::artifacts;
 use crate::clock::Clock;

@@ -3,52 +3,41 @@
 //! The rows are loaded into tables beside their places first. Then one transaction exchanges the rows of all: readers see
 //! all of the old ones or all of the new ones. A table that is new, or whose columns changed, is made just before that.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use clicktrail_engine::bigquery::{Client, Load, Query, TableId, fields_of, json_rows};
 use serde_json::Value;
 
 use super::materialize::quoted;
 use super::{ensure_dataset, table_id, target};
 use crate::error::Result;
+use crate::publish::Published;
 use crate::report::Reporter;
 use crate::workspace::Workspace;
 
-/// A table to publish.
-#[derive(Debug, Clone)]
-pub struct Published {
-    /// Its name.
-    pub name: String,
-    /// Columns.
-    pub schema: SchemaRef,
-    /// Rows.
-    pub batches: Vec<RecordBatch>,
-}
-
-impl Workspace {
-    /// Replaces tables in this workspace's BigQuery by the given ones, all at once; gives the number of rows.
-    ///
-    /// # Errors
-    /// A target of another kind, missing rights, types that BigQuery lacks. Nothing is replaced then.
-    pub fn publish(&self, tables: &[Published], reporter: &dyn Reporter) -> Result<u64> {
-        target::required(self, "name a target of the type bigquery by `--to`")?;
-        let client = target::client(self)?;
-        let (project, dataset) =
-            (client.settings().project.clone(), self.project.target.schema.clone());
-        ensure_dataset(&client, &project, &dataset)?;
-        let mut rows = 0;
-        let loaded = tables.iter().try_for_each(|table| {
-            let count: u64 = table.batches.iter().map(|batch| batch.num_rows() as u64).sum();
-            reporter.note(&format!("  {}  {count} rows", table.name));
-            rows += count;
-            load(&client, &dataset, table)
-        });
-        let replaced = loaded.and_then(|()| replace(&client, &dataset, tables));
-        for table in tables {
-            client.delete_table(&staged(&client, &dataset, &table.name))?;
-        }
-        replaced.map(|()| rows)
+/// Replaces tables in a workspace's BigQuery by the given ones, all at once; gives the number of rows.
+///
+/// # Errors
+/// Missing rights, types that BigQuery lacks. Nothing is replaced then.
+pub(crate) fn publish(
+    workspace: &Workspace,
+    tables: &[Published],
+    reporter: &dyn Reporter,
+) -> Result<u64> {
+    let client = target::client(workspace)?;
+    let (project, dataset) =
+        (client.settings().project.clone(), workspace.project.target.schema.clone());
+    ensure_dataset(&client, &project, &dataset)?;
+    let mut rows = 0;
+    let loaded = tables.iter().try_for_each(|table| {
+        let count: u64 = table.batches.iter().map(|batch| batch.num_rows() as u64).sum();
+        reporter.note(&format!("  {}  {count} rows", table.name));
+        rows += count;
+        load(&client, &dataset, table)
+    });
+    let replaced = loaded.and_then(|()| replace(&client, &dataset, tables));
+    for table in tables {
+        client.delete_table(&staged(&client, &dataset, &table.name))?;
     }
+    replaced.map(|()| rows)
 }
 
 fn staged(client: &Client, dataset: &str, name: &str) -> TableId {

@@ -111,6 +111,8 @@ fn globals(options: &LoadOptions, file: &ProjectFile, vars: &Map<String, Json>) 
 /// The `target` variable: all fields of the output, with the type.
 fn target_fields(target: &Target) -> Map<String, Json> {
     let mut fields = target.fields.clone();
+    // As in dbt, no model can write a password down.
+    fields.retain(|key, _| !matches!(key.as_str(), "password" | "pass"));
     fields.insert("type".into(), target.adapter.as_str().into());
     fields
 }

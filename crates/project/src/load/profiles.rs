@@ -76,7 +76,13 @@ pub(crate) fn load(
     let text =
         |keys: &[&str]| keys.iter().find_map(|key| fields.get(*key)?.as_str()).map(str::to_owned);
     let threads = threads(options, output, &fields)?;
-    let schema = text(&["schema", "dataset"]).unwrap_or_else(|| SCHEMA_DEFAULT.into());
+    let schema = text(&["schema", "dataset"]);
+    if schema.is_none() && adapter == Adapter::Postgres {
+        // Tables are replaced there: it is nobody's to guess.
+        let (key, place) = ("schema".into(), format!("target `{target}`"));
+        return Err(Fault::MissingKey { key, place }.at(output.at()));
+    }
+    let schema = schema.unwrap_or_else(|| SCHEMA_DEFAULT.into());
     let database = text(&["database", "project"]);
     fields.insert("name".into(), target.clone().into());
     fields.insert("target_name".into(), target.clone().into());
@@ -126,7 +132,7 @@ fn pick<'a>(
 }
 
 fn adapter(output: &Entry, fields: &serde_json::Map<String, serde_json::Value>) -> Result<Adapter> {
-    let all = [Adapter::Clicktrail, Adapter::Duckdb, Adapter::Bigquery];
+    let all = [Adapter::Clicktrail, Adapter::Duckdb, Adapter::Bigquery, Adapter::Postgres];
     let place = format!("target `{}`", output.key);
     let Some(name) = fields.get("type").and_then(|value| value.as_str()) else {
         return Err(Fault::MissingKey { key: "type".into(), place }.at(output.at()));
