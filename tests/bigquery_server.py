@@ -40,9 +40,9 @@ class BigQuery:
     """Emulator and proxy; `url` is the proxy's."""
 
     def __init__(self) -> None:
-        self.emulator_port, grpc, self.port = free_port(), free_port(), free_port()
+        self.emulator_port, self.grpc_port, self.port = free_port(), free_port(), free_port()
         script = str(Path(__file__).with_name("bigquery_emulator.py"))
-        command = [sys.executable, script, str(self.emulator_port), str(grpc)]
+        command = [sys.executable, script, str(self.emulator_port), str(self.grpc_port)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.jobs: set[str] = set()
         # The emulator gives loads ids of its own: their answers by ours.

@@ -36,7 +36,9 @@ pub use live::{
     LiveStatus, Release, Round, StreamEvent,
 };
 #[cfg(feature = "bigquery")]
-pub use remote::{ImportRequest, Imported, Published, Sender, Sending, SentRows};
+pub use remote::{
+    ImportApi, ImportRequest, Imported, Published, SendBy, Sender, Sending, SentRows,
+};
 pub use report::{Cost, NodeResult, Problem, Reporter, RunPlan, RunSummary, Silent, Status};
 pub use what_if::{WhatIfReport, WhatIfRequest};
 pub use workspace::{
