@@ -145,9 +145,6 @@ class Cutter:
             except OSError:
                 pass
 
-    def close(self) -> None:
-        self.listener.close()
-
 
 def closed_port() -> int:
     """A port where nobody listens."""

@@ -38,7 +38,6 @@ impl Endpoint {
             let message = format!("`storage_api_endpoint` {text} {what}");
             Fault::new(FaultKind::Setting, message).hinted(hint)
         };
-        let text = text.trim_end_matches('/');
         let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         if !is_safe(&url) {
             return Err(wrong("is not encrypted", "use https://, or http:// on this machine only"));

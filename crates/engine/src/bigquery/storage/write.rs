@@ -201,7 +201,7 @@ impl Storage {
     ) -> Result<(), Failed> {
         let (schema, batch) = encoded(rows).map_err(Status::odd)?;
         let mut request = AppendRows {
-            write_stream: String::new(),
+            write_stream: stream.name.clone(),
             offset: Some(Number { value: i64::try_from(offset).unwrap_or(i64::MAX) }),
             arrow_rows: Some(ArrowRows {
                 writer_schema: None,
@@ -210,7 +210,6 @@ impl Storage {
         };
         if stream.call.is_none() {
             stream.call = Some(self.call(APPEND, ("write_stream", &stream.name)).await?);
-            request.write_stream.clone_from(&stream.name);
             if let Some(rows) = &mut request.arrow_rows {
                 rows.writer_schema = Some(ArrowSchema { serialized_schema: schema });
             }
