@@ -40,9 +40,9 @@ class BigQuery:
     """Emulator and proxy; `url` is the proxy's."""
 
     def __init__(self) -> None:
-        self.emulator_port, grpc, self.port = free_port(), free_port(), free_port()
+        self.emulator_port, self.grpc_port, self.port = free_port(), free_port(), free_port()
         script = str(Path(__file__).with_name("bigquery_emulator.py"))
-        command = [sys.executable, script, str(self.emulator_port), str(grpc)]
+        command = [sys.executable, script, str(self.emulator_port), str(self.grpc_port)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.jobs: set[str] = set()
         # The emulator gives loads ids of its own: their answers by ours.
@@ -83,7 +83,12 @@ class BigQuery:
     def close(self) -> None:
         self.server.shutdown()
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            # A call whose other end is gone keeps it waiting.
+            self.process.kill()
+            self.process.wait()
 
     # The proxy.
 
@@ -133,6 +138,10 @@ class BigQuery:
             failed = {"state": "DONE", "errorResult": {"reason": reason, "message": text}}
             return 200, {"jobReference": document["jobReference"], "status": failed}
         status, answer = self.forward(request.command, request.path, body, dict(request.headers))
+        if job and status >= 500:
+            # The emulator did nothing: its connection was busy.
+            with self.lock:
+                self.jobs.discard(job)
         if job and request.path.startswith("/upload") and status == 200:
             answer["jobReference"] = document["jobReference"]
             self.loads[job] = answer

@@ -38,7 +38,7 @@ pub use live::{
 };
 pub use publish::Published;
 #[cfg(feature = "bigquery")]
-pub use remote::{ImportRequest, Imported, Sender, Sending, SentRows};
+pub use remote::{ImportApi, ImportRequest, Imported, SendBy, Sender, Sending, SentRows};
 pub use report::{Cost, NodeResult, Problem, Reporter, RunPlan, RunSummary, Silent, Status};
 pub use what_if::{WhatIfReport, WhatIfRequest};
 pub use workspace::{

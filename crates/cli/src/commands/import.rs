@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use chrono::NaiveDate;
-use clap::Subcommand;
-use clicktrail_pipeline::ImportRequest;
+use clap::{Subcommand, ValueEnum};
+use clicktrail_pipeline::{ImportApi, ImportRequest};
 
 use super::run::with_reporter;
 use crate::args::ProjectArgs;
@@ -43,9 +43,21 @@ struct BigqueryArgs {
     /// Folder of the files, relative to the project
     #[arg(long, value_name = "DIR", default_value = "data")]
     out: PathBuf,
+    /// How rows are read; by default through the Storage Read API, and over REST where that is refused
+    #[arg(long, value_name = "API")]
+    api: Option<Api>,
     /// Which project; its target says who asks.
     #[command(flatten)]
     project: ProjectArgs,
+}
+
+/// How rows are read.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Api {
+    /// The Storage Read API: quick, 1.10 USD a TiB
+    Storage,
+    /// tabledata.list: slower, free of charge
+    Rest,
 }
 
 /// Fetches.
@@ -63,6 +75,10 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<Outcome> {
         from: day(args.from),
         to: day(args.to),
         out: args.out.clone(),
+        api: args.api.map(|api| match api {
+            Api::Storage => ImportApi::Storage,
+            Api::Rest => ImportApi::Rest,
+        }),
     };
     let done = with_reporter(session, |reporter| workspace.import(&request, reporter))?;
     let fetched = count(done.fetched as u64, "table", "tables");

@@ -71,7 +71,10 @@ pub(crate) struct Args {
     /// BigQuery: number of the first event
     #[arg(long, value_name = "N", default_value_t = 0)]
     offset: u64,
-    /// BigQuery: show rows at once through insertAll, which may add one twice, instead of by load jobs
+    /// BigQuery: send by load jobs, which are free of charge, instead of through the Storage Write API
+    #[arg(long, conflicts_with = "insert")]
+    load: bool,
+    /// BigQuery: send through insertAll, which may add a row twice
     #[arg(long)]
     insert: bool,
     /// With a BigQuery target: the project whose table `events_stream` gets the events.

@@ -13,6 +13,7 @@ use super::auth::{Credentials, PATIENCE_DEFAULT, Tokens, is_safe, percent_encode
 use super::fault::{Fault, FaultKind, kind_of, position, reason_of};
 use super::job::{Done, Query, clean_id, clean_label, envelope};
 use super::rows;
+use super::storage::Endpoint;
 use super::transport::{Answer, Call, Transport};
 use crate::error::{EngineError, Result};
 
@@ -41,6 +42,8 @@ pub struct Settings {
     pub location: Option<String>,
     /// Address instead of Google's: an emulator, a private endpoint.
     pub api_endpoint: Option<String>,
+    /// Address of the Storage APIs instead of Google's.
+    pub storage_api_endpoint: Option<String>,
     /// Whose rights are used.
     pub credentials: Credentials,
     /// `batch` waits for free capacity.
@@ -75,6 +78,8 @@ impl fmt::Debug for Settings {
 pub struct Client {
     pub(super) settings: Settings,
     pub(super) base: String,
+    /// Where the Storage APIs are, unless that is not known.
+    pub(super) storage_endpoint: Option<Endpoint>,
     pub(super) transport: Transport,
     pub(super) tokens: Tokens,
 }
@@ -96,9 +101,14 @@ impl Client {
                 .hinted("use https://, or http:// on this machine only");
             return Err(fault.into());
         }
+        let storage_endpoint = Endpoint::of(
+            settings.storage_api_endpoint.as_deref(),
+            settings.api_endpoint.as_deref(),
+        )?;
         let patience = settings.retry_seconds.map_or(PATIENCE_DEFAULT, Duration::from_secs);
         let tokens = Tokens::new(settings.credentials.clone());
-        Ok(Self { settings, base, transport: Transport::new(patience), tokens })
+        let transport = Transport::new(patience);
+        Ok(Self { settings, base, storage_endpoint, transport, tokens })
     }
 
     /// The target.
@@ -261,14 +271,16 @@ impl Client {
     }
 
     fn job(&self, id: &str, location: Option<&str>) -> Result<Value> {
+        self.get(&self.job_path(id, location))
+    }
+
+    /// A job's path; its place is the target's where none is stated.
+    pub(super) fn job_path(&self, id: &str, location: Option<&str>) -> String {
         let place = location
+            .or(self.settings.location.as_deref())
             .map(|place| format!("?location={}", percent_encoded(place)))
             .unwrap_or_default();
-        self.get(&format!(
-            "{}/jobs/{}{place}",
-            Self::project_path(self.billed()),
-            percent_encoded(id)
-        ))
+        format!("{}/jobs/{}{place}", Self::project_path(self.billed()), percent_encoded(id))
     }
 
     /// Waits for the end of a job.

@@ -1,4 +1,4 @@
-//! Google BigQuery over its REST interface (version 2): jobs, tables, rows, loads.
+//! Google BigQuery: jobs, tables, rows, loads over its REST interface (version 2), rows both ways over the Storage APIs.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -10,10 +10,8 @@
 //! | `auth` | credentials → access tokens; secrets are never shown |
 //! | `parquet_rows` | rows → a file that says which version of a table it holds |
 //! | `rows`, `types` | rows as JSON → Arrow; schemas both ways |
+//! | `storage` | the Storage APIs: rows as Arrow over gRPC |
 //! | `fault` | answers that are errors, by what to do about them |
-//!
-//! REST and not gRPC: an HTTPS client is in the program anyway, and a gRPC stack would add some ninety crates. So rows
-//! are read as JSON pages and written by load jobs or `tabledata.insertAll`, not through the Storage APIs.
 
 mod auth;
 mod client;
@@ -21,6 +19,7 @@ mod fault;
 mod job;
 mod parquet_rows;
 mod rows;
+mod storage;
 mod tables;
 mod transport;
 mod types;
@@ -31,6 +30,7 @@ pub use client::{Client, Settings};
 pub use fault::{Fault, FaultKind};
 pub use job::{Done, Load, Query};
 pub use parquet_rows::ParquetRows;
-pub use rows::json_rows;
+pub use rows::{json_batch, json_rows};
+pub use storage::{Appended, Finalized, Offered, ReadSession, Storage, WriteStream};
 pub use tables::{Dataset, Table, TableId};
 pub use types::{arrow_schema, fields_of, sql_type};

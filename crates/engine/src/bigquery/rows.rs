@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::json::writer::{LineDelimited, WriterBuilder};
 use serde_json::{Map, Number, Value};
@@ -100,6 +101,33 @@ pub fn json_rows(batches: &[RecordBatch]) -> Result<Vec<u8>> {
     Ok(writer.into_inner())
 }
 
+/// JSON objects as one batch of a schema.
+///
+/// # Errors
+/// The first object that does not fit, by its place from 1 on.
+pub fn json_batch(schema: &SchemaRef, lines: &[Vec<u8>]) -> Result<RecordBatch> {
+    let read = |lines: &[Vec<u8>]| {
+        let builder = ReaderBuilder::new(schema.clone()).with_strict_mode(true);
+        let mut decoder = builder.with_batch_size(lines.len().max(1)).build_decoder()?;
+        for line in lines {
+            decoder.decode(line)?;
+            decoder.decode(b"\n")?;
+        }
+        let batch = decoder.flush()?;
+        Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(schema.clone())))
+    };
+    read(lines).map_err(|error: ArrowError| {
+        let bad = lines.iter().enumerate().find_map(|(index, line)| {
+            read(std::slice::from_ref(line)).err().map(|error| (index + 1, error))
+        });
+        let (place, error) = bad.unwrap_or((1, error));
+        EngineError::Feed(format!(
+            "event {place} of {} is not as the export has it: {error}",
+            lines.len()
+        ))
+    })
+}
+
 fn internal(error: impl std::fmt::Display) -> EngineError {
     EngineError::Internal(format!("rows of BigQuery: {error}"))
 }
@@ -138,5 +166,23 @@ mod tests {
         );
         assert!(lines[0].ends_with(r#""p":[{"key":"a","f":0.5}]}"#), "{text}");
         assert_eq!(lines[1], r#"{"t":"2020-12-19T02:23:13.865689Z","p":[]}"#);
+    }
+
+    #[test]
+    fn objects_become_rows_and_the_odd_one_is_told() {
+        let fields = json!([{"name": "i", "type": "INTEGER"}, {"name": "p", "type": "RECORD", "mode": "REPEATED", "fields": [
+            {"name": "key", "type": "STRING"}]}]);
+        let schema = arrow_schema(fields.as_array().unwrap());
+        let lines =
+            |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
+        let good = lines(&[r#"{"i": "9007199254740993", "p": [{"key": "a"}]}"#, "{}"]);
+        let batch = json_batch(&schema, &good).unwrap();
+        let text = String::from_utf8(json_rows(&[batch]).unwrap()).unwrap();
+        assert_eq!(text, "{\"i\":9007199254740993,\"p\":[{\"key\":\"a\"}]}\n{}\n");
+        for bad in [r#"{"other": 1}"#, r#"{"i": "x"}"#, r#"{"i": 1"#] {
+            let error = json_batch(&schema, &lines(&["{}", bad, "{}"])).unwrap_err().to_string();
+            assert!(error.starts_with("event 2 of 3 "), "{error}");
+        }
+        assert_eq!(json_batch(&schema, &[]).unwrap().num_rows(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::client::{Client, good};
+use super::client::{Client, absent, good};
 use super::fault::reason_of;
 use super::job::{Done, Load, clean_id, envelope, load_configuration, number};
 use super::tables::TableId;
@@ -35,6 +35,19 @@ impl Client {
         let (job, attached) = self.started(started, &id)?;
         let job = self.finished(job, &id)?;
         Ok(Done { attached, ..Done::of(&job) })
+    }
+
+    /// Whether the load job of this id (without its prefix) has failed for good, so that its id is used up.
+    ///
+    /// # Errors
+    /// Rights, a service that does not answer.
+    pub fn has_failed(&self, id: &str) -> Result<bool> {
+        let id = format!("{}_{}", self.settings.job_prefix, clean_id(id));
+        let job = absent(self.json("GET", &self.job_path(&id, None), None, true)?)?;
+        Ok(job.is_some_and(|job| {
+            job["status"]["state"].as_str() == Some("DONE")
+                && job["status"]["errorResult"].is_object()
+        }))
     }
 
     /// Adds rows to a table by `tabledata.insertAll`: visible within seconds, at least once. `ids` let BigQuery drop

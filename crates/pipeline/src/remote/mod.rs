@@ -10,6 +10,7 @@
 //! | `cost` | bytes, money, and the limit of a run |
 //! | `import` | tables of the export → Parquet files |
 //! | `stream` | events → the table `events_stream` |
+//! | `producers` | who sends events, how, and up to which number they are in |
 //! | `mirror` | tables of the target → copies here, for a server |
 //! | `publish` | tables of the embedded engine → BigQuery |
 //! | `debug` | the checks of `debug` |
@@ -25,6 +26,7 @@ mod graph;
 mod import;
 mod materialize;
 mod mirror;
+mod producers;
 mod publish;
 mod stream;
 mod target;
@@ -42,10 +44,10 @@ use clicktrail_project::{
 
 use self::cost::Budget;
 pub(crate) use self::debug::checks as debug_checks;
-pub use self::import::{ImportRequest, Imported};
+pub use self::import::{ImportApi, ImportRequest, Imported};
 pub(crate) use self::mirror::Mirror;
 pub(crate) use self::publish::publish;
-pub use self::stream::{Sender, Sending, SentRows};
+pub use self::stream::{SendBy, Sender, Sending, SentRows};
 use crate::artifacts;
 use crate::clock::Clock;
 use crate::error::{PipelineError, Result};

@@ -57,6 +57,7 @@ pub(super) fn client_with(workspace: &Workspace, prefix: Option<String>) -> Resu
         dataset: target.schema.clone(),
         location: text(fields, &["location"]),
         api_endpoint: text(fields, &["api_endpoint"]),
+        storage_api_endpoint: text(fields, &["storage_api_endpoint"]),
         credentials: credentials(workspace, target)?,
         batch: text(fields, &["priority"]).as_deref() == Some("batch"),
         maximum_bytes_billed: number(fields, "maximum_bytes_billed", target)?,

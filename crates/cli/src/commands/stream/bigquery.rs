@@ -1,7 +1,7 @@
 //! Events into BigQuery instead of a server.
 
 use anyhow::{Context, Result};
-use clicktrail_pipeline::{Clock, Sending, SentRows};
+use clicktrail_pipeline::{Clock, SendBy, Sending, SentRows};
 use clicktrail_project::Adapter;
 use serde_json::json;
 
@@ -25,18 +25,31 @@ pub(super) fn send(
     if workspace.project().target.adapter != Adapter::Bigquery {
         return Ok(None);
     }
-    let sender = workspace.sender()?;
+    let by = match (args.load, args.insert) {
+        (true, _) => SendBy::Load,
+        (_, true) => SendBy::Insert,
+        _ => SendBy::Storage,
+    };
+    let mut sender = workspace.sender(by)?;
     let own = format!("{seed:016x}");
     let producer = args.producer.as_deref().unwrap_or(&own);
     let start = session.clock.seconds();
     let mut sum = SentRows::default();
     let mut offset = args.offset;
     for batch in lines.chunks(args.batch as usize) {
-        let sent = sender.send(Sending { lines: batch, producer, offset, insert: args.insert })?;
+        let sent = sender.send(Sending { lines: batch, producer, offset });
+        for note in sender.notes() {
+            session.note(&note);
+        }
+        let sent = sent?;
         sum.added += sent.added;
         sum.already += sent.already;
         sum.refused.extend(sent.refused);
         offset += batch.len() as u64;
+    }
+    // All events are in; a stream that stays open is closed by the next sender.
+    if let Err(error) = sender.finish() {
+        session.note(&format!("the write stream of `{producer}` stays open: {error}"));
     }
     for (number, why) in sum.refused.iter().take(super::REFUSALS_TOLD) {
         session.note(&format!("event {number}: {why}"));
