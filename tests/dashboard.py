@@ -90,6 +90,26 @@ def truth(checks: Checks, web, project: Path, query: str = "") -> None:
     page.context.close()
 
 
+def first_touches(checks: Checks, web, project: Path) -> None:
+    """First clicks that nobody could see are left out and counted; a click on the page counts them."""
+    page = web.open("/")
+    start, end = (embedded(page)["body"]["meta"]["definition"][key] for key in ("from", "to"))
+    rows = sql(project, f"select lookback_complete as seen, sum(credit_micros) as n from fct_credits where attribution_model = 'first_click' and event_name = 'purchase' and conversion_date between date '{start}' and date '{end}' group by 1")
+    counts = {row["seen"]: Decimal(row["n"]) / 1_000_000 for row in rows}
+    checks.equal("conversions with a cut window are told above the page", number(page.locator("[data-left-out]").get_attribute("data-left-out")), number(counts[False]))
+    checks.equal("first clicks leave them out", number(cells(page)["total|first_click"]), number(counts.get(True, 0)))
+    checks.holds("the total says how many", "" if f"+ {counts[False]:.0f} left out" in page.locator("[data-left=first_click]").inner_text() else page.locator("[data-left=first_click]").inner_text())
+    page.locator("[data-cut=in]").click()
+    until(page, "document.querySelectorAll('[data-cut=out]').length === 1")
+    settled(page)
+    checks.equal("the address counts them", page.url, f"{web.address}/?cut=in")
+    checks.equal("then first clicks are all", number(cells(page)["total|first_click"]), number(sum(counts.values())))
+    page.locator("[data-cut=out]").click()
+    until(page, "document.querySelectorAll('[data-left-out]').length === 1")
+    checks.equal("and back", page.url, f"{web.address}/")
+    page.context.close()
+
+
 def rest_of_truth(checks: Checks, web, project: Path) -> None:
     """Journey, health and settings against SQL."""
     page = web.open("/conversions")
@@ -274,8 +294,9 @@ def main() -> None:
             document(checks, web.contract)
             contract_holds(checks, web.contract, web.address)
             paint(checks, web)
-            truth(checks, web, project)
-            truth(checks, web, project, "?d=14")
+            truth(checks, web, project, "?cut=in")
+            truth(checks, web, project, "?cut=in&d=14")
+            first_touches(checks, web, project)
             paths_truth(checks, web, lambda text: sql(project, text), same)
             rest_of_truth(checks, web, project)
             reproduced(checks, web, lambda text: sql(project, text))

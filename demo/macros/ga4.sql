@@ -416,18 +416,21 @@ false
 {# The same for a domain that is a column. #}
 {% macro host_within(host, domain) %}({{ host }} = {{ domain }} or ends_with({{ host }}, '.' || {{ domain }})){% endmacro %}
 
-{# Does a record name the site itself, or a payment or sign-in hop, as its referrer [2.8]? Never null. #}
-{% macro is_own_referral(source, medium) -%}
-{%- set site = 'lower(trim(' ~ source ~ '))' -%}
+{#
+  Does a record, its columns prefixed by `record`, name the site itself (own_host), or a payment or sign-in hop (excluded), as its
+  referrer [2.8]? Else null, also where its Google click id speaks for it [2.9].
+#}
+{% macro own_referral(record) -%}
+{%- set site = 'lower(trim(' ~ record ~ '_source))' -%}
 case
-    when lower(trim({{ medium }})) = 'referral' then coalesce(
-        {{ host_within(site, 'page_host') }}
-        or {{ host_within('page_host', site) }}
-        or {{ host_matches(site, var('own_domains') + var('referral_exclusions')) }}
-        or {{ is_sibling(site, 'page_host') }},
-        false
-    )
-    else false
+    when {{ usable(record ~ '_gclid') }} is not null
+        and coalesce(lower({{ usable(record ~ '_campaign') }}), '(referral)') in ('(organic)', '(referral)') then null
+    when lower(trim({{ record }}_medium)) = 'referral' then case
+        when {{ host_within(site, 'page_host') }} or {{ host_within('page_host', site) }}
+            or {{ host_matches(site, var('own_domains')) }} then 'own_host'
+        when {{ is_sibling(site, 'page_host') }} then 'own_host'
+        when {{ host_matches(site, var('referral_exclusions')) }} then 'excluded'
+    end
 end
 {%- endmacro %}
 

@@ -263,6 +263,41 @@ touches as (
 {%- endif %}
 {%- endmacro %}
 
+{# Rows of int_touchpoints: all touches, but for those of some channels. #}
+{% macro touchpoint_rows(excluded) -%}
+with
+
+{{ touch_ctes() }},
+
+{{ channel_ctes('touches', ['person_key', 'session_key', 'event_key'], 'event_timestamp') }}
+
+select
+    {{ hash_key(['session_key', 'event_key']) }} as touch_id,
+    person_key,
+    person_key as user_pseudo_id,
+    session_key,
+    event_timestamp as touched_at,
+    batch_page_id,
+    batch_ordering_id,
+    batch_event_index,
+    event_key,
+    evidence_event_key,
+    source,
+    medium,
+    campaign,
+    click_id,
+    channel,
+    channel_rule,
+    is_direct,
+    evidence_class,
+    cast(row_number() over (partition by person_key order by {{ total_order() }}) as bigint) as touch_number
+from classified
+{%- if excluded %}
+-- Touches may be left out, conversions never [2.6].
+where channel not in ({{ quoted(excluded) }})
+{%- endif %}
+{%- endmacro %}
+
 {# Session grain: does the record name neither a source nor a medium [2.6]? Where no record speaks, it is unknown (section 3). #}
 {% macro session_is_direct() -%}
 lower(source) in ('(direct)', 'direct', '(not set)') and lower(medium) in ('(none)', '(not set)')

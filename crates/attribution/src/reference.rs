@@ -18,8 +18,11 @@ mod ids;
 mod journeys;
 pub mod order;
 mod output;
+mod refunds;
+mod reports;
 mod sessions;
 mod settings;
+mod spend;
 mod touches;
 
 pub use event::{Event, Evidence, Position, SourceFields, Text};
@@ -29,7 +32,10 @@ pub use output::{
     Attribution, Conversion, Credit, DailyKey, DailyTotals, JourneyStep, PersonClick, Session,
     Touch,
 };
+pub use refunds::{Refund, RefundShare};
+pub use reports::{Count, Influence, Reports, reports};
 pub use settings::{Identity, IdentityRules, KeyEvent, OrderDedupeScope, Settings, TouchGrain};
+pub use spend::{Spend, SpendKey, SpendTotals, spend_daily};
 
 /// Channel of a visit without evidence `[2.7]`.
 pub const DIRECT: &str = "Direct";

@@ -31,6 +31,7 @@ export const SCHEMA = {
   m: { initial: "first_click,last_click", read: names, hint: "names of attribution models, such as first,last" },
   v: { initial: "conv", read: one("conv", "rev"), hint: "conv or rev" },
   cur: { initial: "", read: text, hint: "a currency such as EUR" },
+  cut: { initial: "out", read: one("out", "in"), hint: "out or in" },
   f: { initial: "", read: text, hint: "dimension:value|value, with a leading - to exclude" },
   tz: { initial: "", read: text, hint: "a time zone such as Europe/Paris" },
   snap: { initial: "", read: text, hint: "the id of a snapshot" },
@@ -64,7 +65,7 @@ export function modelsOf(state, meta) {
 export const shownModels = (state, meta) => meta?.definition?.models ?? modelsOf(state, meta);
 
 /** Keys that the bar of controls sets and that go from page to page. */
-export const SHARED = ["d", "cmp", "dow", "conv", "m", "v", "cur", "f", "tz", "snap"];
+export const SHARED = ["d", "cmp", "dow", "conv", "m", "v", "cur", "cut", "f", "tz", "snap"];
 
 /** Reads an address. Bad values fall back to the default and are told in `problems`. */
 export function readAddress(path, search) {

@@ -4,12 +4,14 @@
 
 {%- set resets = var('path_reset') == 'same_key_event' %}
 {%- set by_session = var('touch_grain') == 'session' %}
+{%- set excluded = var('excluded_channels') if by_session else [] %}
 {#- Read only where `w_shaped` is enabled, or at session grain; said here, as they stand behind that condition. #}
 {%- if not execute %}
 {{ ref('int_events') }} {{ ref('int_event_sessions') }} {{ ref('own_channel_rules') }} {{ ref('stg_source_categories') }}
 {%- endif %}
 {#- The devices of a conversion's person, read where it may have several [2.26]. #}
 {%- if not execute %}{{ ref('int_conversion_devices') }}{% endif %}
+{%- set touchpoints = 'all_touches' if excluded else ref('int_touchpoints') %}
 {%- set milestone_events = var('milestone_events') if 'w_shaped' in var('attribution_models') else [] %}
 
 with
@@ -39,6 +41,16 @@ conversions as (
 
 ),
 
+{%- if excluded %}
+
+-- What a session had shown by the conversion says whether it is left out, so all of them are looked at [2.4, 2.6].
+all_touches as (
+
+    {{ touchpoint_rows([]) }}
+
+),
+{%- endif %}
+
 {%- if not by_device %}
 
 -- Touches of all devices of a conversion's person, which is told by the conversion's own device [2.26].
@@ -66,7 +78,7 @@ touches as (
             order by {{ total_order('touches') | replace('event_timestamp', 'touched_at') }}
         ) as touch_number
     from {{ ref('int_conversion_devices') }} as devices
-    inner join {{ ref('int_touchpoints') }} as touches on devices.device_key = touches.person_key
+    inner join {{ touchpoints }} as touches on devices.device_key = touches.person_key
 
 ),
 {%- if resets %}
@@ -175,7 +187,7 @@ journeys as (
         {%- endif %}
     from conversions
     {%- if by_device %}
-    inner join {{ ref('int_touchpoints') }} as touches on conversions.person_key = touches.person_key
+    inner join {{ touchpoints }} as touches on conversions.person_key = touches.person_key
     {%- else %}
     inner join touches
         on conversions.person_key = touches.person_key and conversions.conversion_id = touches.conversion_of_touch
@@ -205,26 +217,6 @@ journeys as (
     {%- endif %}
 
 )
-{%- if resets %},
-
--- The last touch of all stays: what led to a second order was what led to the first [2.12].
-numbered as (
-
-    select
-        *,
-        row_number() over (
-            partition by person_key, conversion_id order by own_session desc, touch_number desc
-        ) as number_from_end
-    from journeys
-
-),
-
-kept as (
-
-    select * from numbered where coalesce(not is_spent, true) or number_from_end = 1
-
-)
-{%- endif %}
 {%- if by_session %},
 
 {{ as_of_conversion_ctes() }},
@@ -242,14 +234,46 @@ labelled as (
         journeys.touched_at,
         journeys.click_id,
         journeys.is_before_milestone,
+        {%- if resets %}
+        journeys.is_spent,
+        {%- endif %}
         {%- for name in ['source', 'medium', 'campaign', 'channel', 'channel_rule', 'is_direct'] %}
         case when classified.conversion_id is null then journeys.{{ name }} else classified.{{ name }} end as {{ name }}{% if not loop.last %},{% endif %}
         {%- endfor %}
-    from {{ 'kept' if resets else 'journeys' }} as journeys
+    from journeys
     left join classified
         on journeys.person_key = classified.person_key
         and journeys.conversion_id = classified.conversion_id
         and journeys.session_key = classified.session_key
+
+)
+{%- endif %}
+{%- if excluded %},
+
+shown as (
+
+    select * from labelled where channel not in ({{ quoted(excluded) }})
+
+)
+{%- endif %}
+{%- set steps = 'shown' if excluded else 'labelled' if by_session else 'journeys' %}
+{%- if resets %},
+
+-- The last touch of all stays: what led to a second order was what led to the first [2.12].
+numbered as (
+
+    select
+        *,
+        row_number() over (
+            partition by person_key, conversion_id order by own_session desc, touch_number desc
+        ) as number_from_end
+    from {{ steps }}
+
+),
+
+kept as (
+
+    select * from numbered where coalesce(not is_spent, true) or number_from_end = 1
 
 )
 {%- endif %}
@@ -273,4 +297,4 @@ select
     channel_rule,
     is_direct,
     is_before_milestone
-from {{ 'labelled' if by_session else 'kept' if resets else 'journeys' }}
+from {{ 'kept' if resets else steps }}

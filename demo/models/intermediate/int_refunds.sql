@@ -53,7 +53,7 @@ matched as (
 
 ),
 
--- Refunds of an order add up to its value at most; one without an amount takes back all that is left [2.21].
+-- Refunds of an order, whoever sent them, add up to its value at most; one without an amount takes back all that is left [2.21].
 wanted as (
 
     select
@@ -71,7 +71,7 @@ reached as (
 
     select
         *,
-        {{ whole('sum(wanted_micros) over (partition by person_key, conversion_id order by ' ~ total_order() ~ ' rows between unbounded preceding and current row)') }}
+        {{ whole('sum(wanted_micros) over (partition by ' ~ ('person_key, ' if by_person else '') ~ 'conversion_id order by ' ~ total_order() ~ ' rows between unbounded preceding and current row)') }}
             as wanted_so_far
     from wanted
 

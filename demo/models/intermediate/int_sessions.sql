@@ -81,6 +81,8 @@ winners as (
         person_key,
         session_key,
         {{ first_by('event_key', order, at_start) }} as start_key,
+        -- Which of the events of one moment names the referrer is up to GA4 [2.8].
+        min(case when {{ at_start }} then referrer_dropped end) as first_referrer_dropped,
         {{ first_by('event_key', order, at_location) }} as location_key,
         {{ first_by('event_key', order, at_click) }} as click_key,
         {{ first_by('event_key', order, at_page) }} as page_key,
@@ -114,8 +116,7 @@ sessions as (
         {%- for key in ['click', 'page', 'param'] %}
         max(winners.{{ key }}_key) as {{ key }}_key,
         {%- endfor %}
-        max(case when first_events.event_key = winners.start_key then first_events.referrer_dropped end)
-            as first_referrer_dropped,
+        max(winners.first_referrer_dropped) as first_referrer_dropped,
         {%- for name in ['source', 'medium', 'campaign'] %}
         {%- for record, key in {'first_user_': 'start', 'last_click_': 'click'}.items() %}
         max(case when first_events.event_key = winners.{{ key }}_key then first_events.{{ record }}{{ name }} end)

@@ -3,6 +3,7 @@
 {%- set excluded = var('excluded_channels') %}
 {#- Read only where channels are left out; said here, as they stand behind that condition. #}
 {%- if not execute %}{{ ref('int_event_sessions') }} {{ ref('int_sessions') }}{% endif %}
+{%- set by_session = var('touch_grain') == 'session' %}
 
 with
 
@@ -27,14 +28,49 @@ alone as (
 ),
 {%- if excluded %}
 
+{%- if by_session %}
+
+-- What their sessions had shown by then [2.4].
+shown as (
+
+    with
+
+    conversions as (
+
+        select * from alone
+
+    ),
+
+    journeys as (
+
+        select
+            alone.person_key,
+            alone.conversion_id,
+            alone.session_key,
+            touches.event_timestamp as touched_at
+        from alone
+        inner join touches on alone.person_key = touches.person_key and alone.session_key = touches.session_key
+
+    ),
+
+    {{ as_of_conversion_ctes() }}
+
+    select person_key, conversion_id, is_direct from classified
+
+),
+{%- endif %}
+
 -- A visit that came by a channel which is left out is not Direct for that [2.6, 2.11].
 left_out as (
 
     select distinct alone.person_key, alone.conversion_id
     from alone
     inner join touches on alone.person_key = touches.person_key and alone.session_key = touches.session_key
+    {%- if by_session %}
+    left join shown on alone.person_key = shown.person_key and alone.conversion_id = shown.conversion_id
+    where not coalesce(shown.is_direct, touches.is_direct)
+    {%- else %}
     where not touches.is_direct
-        {%- if var('touch_grain') != 'session' %}
         and touches.event_timestamp >= alone.converted_at - alone.lookback_days * 86400000000
         and {{ not_after('touches', 'event_timestamp', 'alone', 'converted_at') }}
         {%- endif %}

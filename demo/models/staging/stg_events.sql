@@ -48,8 +48,8 @@ fields as (
             when {{ host_matches('referrer_host', var('referral_exclusions')) }} then 'excluded'
             when ignore_referrer then 'ignore_referrer'
         end as referrer_dropped,
-        {{ is_own_referral('collected_source', 'collected_medium') }} as class1_is_own_referral,
-        {{ is_own_referral('param_source', 'param_medium') }} as class2_is_own_referral
+        {{ own_referral('collected') }} as class1_own_referral,
+        {{ own_referral('param') }} as class2_own_referral
     from events
 
 ),
@@ -79,7 +79,7 @@ classed as (
             when coalesce(
                 class1_source, class1_medium, class1_campaign, class1_google_id, class1_dclid, class1_srsltid
             ) is not null
-            and not class1_is_own_referral
+            and class1_own_referral is null
             and not ({{ is_ignored('class1_medium') }} and coalesce(class1_google_id, class1_dclid, class1_srsltid) is null)
             and not (
                 coalesce(lower(class1_source), 'direct') in ('(direct)', 'direct')
@@ -87,7 +87,7 @@ classed as (
                 and coalesce(class1_google_id, class1_dclid, class1_srsltid) is null
             ) then 1
             when coalesce(class2_source, class2_medium, class2_campaign) is not null
-            and not class2_is_own_referral
+            and class2_own_referral is null
             and not ({{ is_ignored('class2_medium') }} and class2_google_id is null)
             and not (
                 coalesce(lower(class2_source), 'direct') in ('(direct)', 'direct')
@@ -221,7 +221,20 @@ select
     coalesce(google_id, dclid, msclkid, srsltid, fbclid) as click_id,
     case evidence_class when 1 then class1_term when 2 then class2_term when 3 then class3_term end as term,
     case evidence_class when 1 then class1_content when 2 then class2_content when 3 then class3_content end as content,
-    referrer_dropped,
+    -- Of a record that names it where there is no referrer, as long as no better one speaks [2.8].
+    case
+        when referrer_host is not null then referrer_dropped
+        else coalesce(
+            class1_own_referral,
+            case
+                when {{ is_ignored('class1_medium') }} and coalesce(class1_google_id, class1_dclid, class1_srsltid) is null
+                    then 'ignore_referrer'
+                when evidence_class = 1 then null
+                when class2_own_referral is not null then class2_own_referral
+                when {{ is_ignored('class2_medium') }} and class2_google_id is null then 'ignore_referrer'
+            end
+        )
+    end as referrer_dropped,
     param_source,
     param_medium,
     param_campaign,

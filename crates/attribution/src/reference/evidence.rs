@@ -38,6 +38,14 @@ pub enum ReferrerDropped {
 }
 
 impl ReferrerDropped {
+    /// What the lists say of a site that sent the visitor.
+    fn of_site(site: &str, event: &RawEvent, rules: &ReferrerRules<'_>) -> Option<Self> {
+        if is_own(site, event, rules) {
+            return Some(Self::OwnHost);
+        }
+        is_listed(site, rules.exclusions).then_some(Self::Excluded)
+    }
+
     /// The value of column `referrer_dropped`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -67,9 +75,7 @@ pub struct Derived {
 #[must_use]
 pub fn derive(event: &RawEvent, rules: &ReferrerRules<'_>) -> Derived {
     let referrer_dropped = referrer_dropped(event, rules);
-    let spoken = |found: &Found| {
-        !found.is_direct() && !found.is_self_referral(event, rules) && !found.is_ignored(event)
-    };
+    let spoken = |found: &Found| !found.is_direct() && found.dropped(event, rules).is_none();
     let found = collected(event)
         .filter(spoken)
         .or_else(|| params(event).filter(spoken))
@@ -141,20 +147,18 @@ impl Found {
             && self.click_id.is_none()
     }
 
-    /// `[2.8]`: GA4 writes a referral by the site itself, or by a payment hop, as any other.
-    fn is_self_referral(&self, event: &RawEvent, rules: &ReferrerRules<'_>) -> bool {
-        let is_referral =
-            self.medium.as_deref().is_some_and(|medium| medium.eq_ignore_ascii_case("referral"));
-        let Some(source) = self.source.as_ref().filter(|_| is_referral) else { return false };
-        let source = without_www(source.to_lowercase());
-        is_own(&source, event, rules) || is_listed(&source, rules.exclusions)
-    }
-
-    /// `[2.8]`: GA4 took it from a referrer that it says to ignore; a click id is no referrer's.
-    fn is_ignored(&self, event: &RawEvent) -> bool {
-        let from_referrer = self.medium.is_some()
-            && is_placeholder(&self.medium, &["referral", "organic", "ai-assistant"]);
-        from_referrer && self.click_id.is_none() && ignores_referrer(event)
+    /// `[2.8]`: GA4 writes a referral by the site itself, or by a payment hop, as any other, and what it took from a referrer
+    /// that it says to ignore; a click id is no referrer's.
+    fn dropped(&self, event: &RawEvent, rules: &ReferrerRules<'_>) -> Option<ReferrerDropped> {
+        let medium = self.medium.as_ref().map(|medium| medium.to_lowercase())?;
+        let source = self.source.as_ref().filter(|_| medium == "referral");
+        let listed = source.and_then(|source| {
+            let source = without_www(source.to_lowercase());
+            ReferrerDropped::of_site(&source, event, rules)
+        });
+        let from_referrer = ["referral", "organic", "ai-assistant"].contains(&&*medium);
+        let is_ignored = from_referrer && self.click_id.is_none() && ignores_referrer(event);
+        listed.or(is_ignored.then_some(ReferrerDropped::IgnoreReferrer))
     }
 }
 
@@ -292,16 +296,19 @@ fn referrer_host(event: &RawEvent) -> Option<String> {
     event.text_param("page_referrer").as_deref().and_then(host).map(without_www)
 }
 
-/// `[2.8]`: why the referrer must not count, `None` when it may or when there is none.
+/// `[2.8]`: why the referrer must not count, `None` when it may or when nothing says that there is one. Without a
+/// referrer of its own the event may name one in a record, as long as no better record speaks.
 fn referrer_dropped(event: &RawEvent, rules: &ReferrerRules<'_>) -> Option<ReferrerDropped> {
-    let referrer = referrer_host(event)?;
-    if is_own(&referrer, event, rules) {
-        return Some(ReferrerDropped::OwnHost);
+    if let Some(referrer) = referrer_host(event) {
+        let ignored = || ignores_referrer(event).then_some(ReferrerDropped::IgnoreReferrer);
+        return ReferrerDropped::of_site(&referrer, event, rules).or_else(ignored);
     }
-    if is_listed(&referrer, rules.exclusions) {
-        return Some(ReferrerDropped::Excluded);
-    }
-    ignores_referrer(event).then_some(ReferrerDropped::IgnoreReferrer)
+    let collected = collected(event);
+    let of = |found: &Found| found.dropped(event, rules);
+    let is_spoken =
+        collected.as_ref().is_some_and(|found| !found.is_direct() && of(found).is_none());
+    let named = || params(event).filter(|_| !is_spoken).as_ref().and_then(of);
+    collected.as_ref().and_then(of).or_else(named)
 }
 
 /// Does GA4 say that the referrer is no source?

@@ -8,7 +8,7 @@ use super::journeys::Untouched;
 use super::sessions::SessionEvents;
 use super::{
     Attribution, Conversion, DailyKey, Event, PersonClick, Session, Settings, Touch, TouchGrain,
-    conversions, journeys, sessions, touches,
+    conversions, journeys, refunds, sessions, touches,
 };
 
 /// Computes the intermediate models and marts from rows of `stg_events`.
@@ -44,8 +44,9 @@ pub fn fold(events: &[Event], settings: &Settings<'_>) -> Attribution {
         }
     }
     for person in people.into_values() {
-        person.end(&mut answer);
+        person.end(settings, &mut answer);
     }
+    refunds::add(&kept, settings, &mut answer);
     add_daily(&mut answer);
     answer
 }
@@ -77,10 +78,8 @@ struct Person<'a> {
     divided: Vec<SessionEvents<'a>>,
     /// The session of each event.
     session_of: Vec<Option<usize>>,
-    /// In total order.
+    /// In total order, also those of excluded channels.
     touches: Vec<Touch>,
-    /// Touches of excluded channels, in total order.
-    excluded: Vec<Touch>,
 }
 
 /// What a conversion looks at: events and touches in total order.
@@ -88,8 +87,6 @@ struct Whole<'a, 'b> {
     devices: Vec<&'b Person<'a>>,
     events: Cow<'b, [&'a Event]>,
     touches: Cow<'b, [Touch]>,
-    /// Of the conversion's own device: they tell of its own session only.
-    excluded: &'b [Touch],
 }
 
 impl<'a, 'b> Whole<'a, 'b> {
@@ -113,14 +110,7 @@ impl<'a> Person<'a> {
             touches.extend(touches::of_session(row, &session.events, settings));
         }
         touches.sort_unstable_by(|a, b| a.position.cmp(&b.position));
-        // An exclusion list removes touches, never conversions [2.6].
-        let is_excluded = |touch: &Touch| settings.excluded_channels.contains(&touch.channel);
-        let (excluded, mut touches): (Vec<Touch>, Vec<Touch>) =
-            touches.into_iter().partition(is_excluded);
-        for (number, touch) in (1..).zip(&mut touches) {
-            touch.touch_number = number;
-        }
-        Self { events, sessions: rows, divided, session_of, touches, excluded }
+        Self { events, sessions: rows, divided, session_of, touches }
     }
 
     /// This device together with others of the same user `[2.26]`.
@@ -129,7 +119,6 @@ impl<'a> Person<'a> {
             devices: vec![self],
             events: Cow::Borrowed(&self.events[..]),
             touches: Cow::Borrowed(&self.touches[..]),
-            excluded: &self.excluded,
         };
         for other in others {
             whole.devices.push(other);
@@ -144,8 +133,12 @@ impl<'a> Person<'a> {
     }
 
     /// Adds what is the person's alone.
-    fn end(self, answer: &mut Attribution) {
-        let touches = &self.touches;
+    fn end(self, settings: &Settings<'_>, answer: &mut Attribution) {
+        let mut touches = self.touches;
+        touches.retain(|touch| !is_excluded(touch, settings));
+        for (number, touch) in (1..).zip(&mut touches) {
+            touch.touch_number = number;
+        }
         if let Some(session) = self.sessions.first() {
             let click = |touch: &Touch| PersonClick {
                 user_pseudo_id: session.user_pseudo_id.clone(),
@@ -159,7 +152,7 @@ impl<'a> Person<'a> {
             answer.last_clicks.extend(last.map(click));
         }
         answer.sessions.extend(self.sessions);
-        answer.touches.extend(self.touches);
+        answer.touches.extend(touches);
     }
 }
 
@@ -175,15 +168,20 @@ fn add_credits(
     let grain = settings.touch_grain;
     let in_window = journeys::journey(conversion, session_started_at, &whole.touches, grain);
     let as_of = |touch: &Touch| as_of(touch, conversion, whole, settings);
-    let journey: Vec<Touch> = in_window.into_iter().map(as_of).collect();
+    // An exclusion list removes touches, never conversions [2.6].
+    let (left_out, journey): (Vec<Touch>, Vec<Touch>) =
+        in_window.into_iter().map(as_of).partition(|touch| is_excluded(touch, settings));
     let journey: Vec<&Touch> = journey.iter().collect();
     let milestone = journeys::milestone(conversion, &whole.events, settings);
     let steps = journeys::steps(conversion, &journey, milestone.as_ref());
-    let left_out = journeys::journey(conversion, session_started_at, whole.excluded, grain);
     let alone = Untouched { evidence: event.evidence.as_ref(), left_out: &left_out };
     let credits = journeys::credits(conversion, &journey, &steps, &alone, settings);
     answer.credits.extend(credits);
     answer.journeys.extend(steps);
+}
+
+fn is_excluded(touch: &Touch, settings: &Settings<'_>) -> bool {
+    settings.excluded_channels.contains(&touch.channel)
 }
 
 /// A touch as a conversion sees it: at session grain by what its session had shown by then `[2.4]`.
@@ -214,5 +212,6 @@ fn add_daily(answer: &mut Attribution) {
         let totals = answer.daily.entry(key).or_default();
         totals.credit_micros += credit.credit_micros;
         totals.revenue_micros += i128::from(credit.revenue_micros.unwrap_or(0));
+        totals.refunded_micros += i128::from(credit.refunded_micros);
     }
 }

@@ -68,6 +68,7 @@ pub(super) fn steps(
         touches,
         seconds_before: (conversion.position.timestamp - touch.position.timestamp) / MICROS,
         is_before_milestone: milestone.is_some_and(|milestone| touch.position <= *milestone),
+        channel: touch.channel.clone(),
     };
     (1..).zip(journey).map(step).collect()
 }
@@ -77,7 +78,7 @@ pub(super) struct Untouched<'a> {
     /// That of the conversion's own event, which speaks for it when nothing else can.
     pub(super) evidence: Option<&'a Evidence>,
     /// What its journey would be of the touches of excluded channels alone.
-    pub(super) left_out: &'a [&'a Touch],
+    pub(super) left_out: &'a [Touch],
 }
 
 /// Who gets how much by each attribution model; nobody when the conversion does not count.
@@ -143,7 +144,7 @@ fn untouched_credit(
     settings: &Settings<'_>,
 ) -> Credit {
     let own = alone.evidence.filter(|_| conversion.user_pseudo_id.is_none());
-    let of_session = |touch: &&&Touch| Some(&touch.session_key) == conversion.session_key.as_ref();
+    let of_session = |touch: &&Touch| Some(&touch.session_key) == conversion.session_key.as_ref();
     let is_direct = alone.left_out.iter().filter(of_session).all(|touch| touch.is_direct);
     let label = if let Some(evidence) = own {
         Label::of(evidence, settings)
@@ -179,5 +180,6 @@ fn labelled(conversion: &Conversion, model: AttributionModel, label: Label) -> C
         campaign: label.campaign,
         channel: label.channel,
         lookback_complete: conversion.lookback_complete,
+        refunded_micros: 0,
     }
 }

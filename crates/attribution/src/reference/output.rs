@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Evidence, Position, Text};
+use super::{Evidence, Position, Refund, RefundShare, Text};
 use crate::models::AttributionModel;
 
 /// One row of `int_sessions`.
@@ -131,6 +131,8 @@ pub struct JourneyStep {
     pub seconds_before: i64,
     /// Is it at or before the first milestone of the window?
     pub is_before_milestone: bool,
+    /// Channel as the conversion sees it.
+    pub channel: Text,
 }
 
 /// One row of `fct_credits`.
@@ -164,6 +166,8 @@ pub struct Credit {
     pub channel: Text,
     /// Of the conversion.
     pub lookback_complete: bool,
+    /// What refunds took of the revenue, in millionths `[2.21]`.
+    pub refunded_micros: i64,
 }
 
 /// One row of `mart_first_click` or `mart_last_click`.
@@ -203,6 +207,8 @@ pub struct DailyTotals {
     pub credit_micros: i64,
     /// Revenue in millionths; a missing revenue adds nothing.
     pub revenue_micros: i128,
+    /// What refunds took of it.
+    pub refunded_micros: i128,
 }
 
 /// The whole answer of the fold.
@@ -226,6 +232,10 @@ pub struct Attribution {
     pub first_clicks: Vec<PersonClick>,
     /// By `user_pseudo_id`.
     pub last_clicks: Vec<PersonClick>,
+    /// By time of the refund.
+    pub refunds: Vec<Refund>,
+    /// By order, attribution model, then refund.
+    pub refund_shares: Vec<RefundShare>,
     /// Credits summed by day and source.
     pub daily: BTreeMap<DailyKey, DailyTotals>,
 }

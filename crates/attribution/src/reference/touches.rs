@@ -114,12 +114,19 @@ fn clicks(session: &Session, events: &[&Event], settings: &Settings<'_>) -> Vec<
                 touches.push(touch(session, page.first, label, Some(evidence)));
             }
             before = tuple;
-        } else if number == 0 && page.first.referrer_dropped.is_none() {
+        } else if number == 0 && !starts_with_return(events) {
             // A return is dropped, not made Direct [2.8].
             touches.push(touch(session, page.first, Label::direct(), None));
         }
     }
     touches
+}
+
+/// Does any of the events of a session's first moment name a referrer that is none `[2.8]`?
+fn starts_with_return(events: &[&Event]) -> bool {
+    let first = events.first().map(|event| event.event_timestamp);
+    let at_start = events.iter().take_while(|event| Some(event.event_timestamp) == first);
+    at_start.into_iter().any(|event| event.referrer_dropped.is_some())
 }
 
 /// The pages of a session in the order of their first events.

@@ -67,6 +67,9 @@ pub(super) struct KeyArgs {
     /// 1: the comparison moves by whole weeks
     #[arg(long, value_name = "0|1")]
     dow: Option<String>,
+    /// in: first_click and first_touch count conversions whose window starts before the first loaded day, too
+    #[arg(long, value_name = "out|in")]
+    cut: Option<String>,
     /// 1: repeated steps of a path show once
     #[arg(long, value_name = "0|1")]
     collapse: Option<String>,
@@ -105,6 +108,7 @@ impl KeyArgs {
             ("f", &self.f),
             ("cmp", &self.cmp),
             ("dow", &self.dow),
+            ("cut", &self.cut),
             ("collapse", &self.collapse),
             ("limit", &self.limit),
         ];

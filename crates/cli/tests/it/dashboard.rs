@@ -150,6 +150,7 @@ fn up_demo_serves_pages_that_equal_sql() {
     let when = format!("between date '{from}' and date '{to}'");
     the_overview(&up, &d, &when);
     the_other_pages(&up, &d, &when);
+    the_first_touches(&up);
     the_edges(&up, &d);
     the_stream(&up);
     assert_eq!(up.stop(), Some(0));
@@ -266,6 +267,64 @@ fn the_other_pages(up: &Up, d: &str, when: &str) {
     }
     let csv = up.get(&format!("/api/v1/export/overview.csv?{d}"));
     assert!(csv.body.starts_with("channel,first_click_conversions"), "{}", csv.body);
+}
+
+/// [2.15] Conversions whose window starts before the first loaded day are left out of first clicks, and counted.
+fn the_first_touches(up: &Up) {
+    let days = up.rows("select cast(first_date as varchar) as day from int_loaded_days");
+    let first: chrono::NaiveDate = days[0]["day"].as_str().unwrap().parse().unwrap();
+    let (from, to) = (first + chrono::Duration::days(70), first + chrono::Duration::days(110));
+    let d = format!("d={from}..{to}&cmp=none");
+    let of = |model: &str, which: &str| {
+        let rows = up.rows(&format!(
+            "select sum(credit_micros) as micros, sum(case when currency = 'USD' then revenue end) as revenue, \
+             count(distinct channel) as channels from fct_credits where attribution_model = '{model}' and {which} \
+             and event_name = 'purchase' and conversion_date between date '{from}' and date '{to}'"
+        ));
+        (
+            rows[0]["micros"].as_i64().unwrap().into(),
+            micros(&rows[0]["revenue"]),
+            rows[0]["channels"].clone(),
+        )
+    };
+    let sums = |value: &Value| (micros(&value["conversions"]), micros(&value["revenue"]));
+    let seen = of("first_click", "lookback_complete");
+    let unseen = of("first_click", "not lookback_complete");
+    let last = of("last_click", "true");
+    assert!(seen.0 > 0 && unseen.0 > 0, "{seen:?} {unseen:?}");
+    let page = up.page(&format!("overview?{d}"));
+    let credit = &page["data"]["credit"];
+    assert_eq!(sums(&credit["total"]["first_click"]), (seen.0, seen.1));
+    assert_eq!(sums(&credit["left_out"]["first_click"]), (unseen.0, unseen.1));
+    assert_eq!(sums(&credit["total"]["last_click"]), (last.0, last.1));
+    assert_eq!(credit["left_out"].as_object().unwrap().len(), 1);
+    assert_eq!(seen.0 + unseen.0, last.0);
+    assert_eq!(micros(&page["data"]["kpis"][0]["value"]), last.0);
+    assert_eq!(sums(&page["meta"]["left_out"]), (0, 0));
+    // Under a model of the first touch so are all figures of the page, and the lists behind them.
+    let page = up.page(&format!("overview?{d}&m=first"));
+    assert_eq!(micros(&page["data"]["kpis"][0]["value"]), seen.0);
+    assert_eq!(sums(&page["meta"]["totals"]), (seen.0, seen.1));
+    assert_eq!(sums(&page["meta"]["left_out"]), (unseen.0, unseen.1));
+    let by_day = page["data"]["series"]["days"].as_array().unwrap();
+    assert_eq!(by_day.iter().map(|day| micros(&day["conversions"])).sum::<i128>(), seen.0);
+    let paths = up.page(&format!("paths?{d}&m=first"));
+    assert_eq!(sums(&paths["data"]["paths"]["total"]), (seen.0, seen.1));
+    let list = up.page(&format!("conversions?{d}&m=first&limit=1000"));
+    let rows = list["data"]["rows"].as_array().unwrap();
+    assert_eq!(rows.len() as i128 * 1_000_000, seen.0);
+    assert!(rows.iter().all(|row| row["lookback_complete"] == true));
+    let models = up.page(&format!("models?{d}"));
+    assert_eq!(micros(&models["data"]["agreement"]["total"]), seen.0);
+    let csv = up.get(&format!("/api/v1/export/overview.csv?{d}")).body;
+    let line = csv.lines().find(|line| line.starts_with("(left out),")).unwrap_or_default();
+    assert_eq!(micros(&json!(line.split(',').nth(1))), unseen.0, "{csv}");
+    // Whoever wants them counts them.
+    let page = up.page(&format!("overview?{d}&cut=in"));
+    assert_eq!(sums(&page["data"]["credit"]["total"]["first_click"]), (last.0, last.1));
+    assert_eq!(page["data"]["credit"]["left_out"], json!({}));
+    let models = up.page(&format!("models?{d}&cut=in"));
+    assert_eq!(micros(&models["data"]["agreement"]["total"]), last.0);
 }
 
 fn the_edges(up: &Up, d: &str) {

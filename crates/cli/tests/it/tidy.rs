@@ -126,6 +126,18 @@ fn nothing_unfinished_is_in_the_sources() {
     assert!(unfinished.is_empty(), "{unfinished:#?}");
 }
 
+/// Each rule of the attribution semantics has its hand-worked table among the demo's unit tests.
+#[test]
+fn every_rule_has_a_unit_test() {
+    let models = crates_dir().join("../demo/models");
+    let folders = fs::read_dir(&models).unwrap().map(|entry| entry.unwrap().path());
+    let tables = folders.map(|folder| folder.join("unit_tests.yml"));
+    let texts: String = tables.filter_map(|path| fs::read_to_string(path).ok()).collect();
+    let names = (1..=33).map(|number| format!("- name: rule_2_{number:02}_"));
+    let missing: Vec<String> = names.filter(|name| !texts.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn crates_have_a_meaning_and_a_readme() {
     for name in crates() {

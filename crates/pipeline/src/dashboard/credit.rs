@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
 
-use super::page::{Answer, Page, conversions};
+use super::page::{Answer, Page, conversions, pair};
 use super::rows::{Row, amount, amounts, micros, text, whole};
 use crate::catalog::literal;
 
@@ -89,7 +89,7 @@ fn figures_sql(page: &Page<'_>) -> String {
     format!(
         "with credit as (select {credit_period} as period, c.conversion_date as day, c.credit_micros, {revenue} as revenue \
            from fct_credits as c where c.attribution_model = {model} and c.event_name = {name} and {credit_days}\
-           {touch}{person}{late}), \
+           {touch}{person}{kept}{late}), \
          credits as (select period, day, {sum} as conversions, {orders} as orders, sum(revenue) as revenue \
            from credit group by grouping sets ((period), (period, day))), \
          visit as (select {visit_period} as period, session_date as day from int_sessions \
@@ -111,6 +111,7 @@ fn figures_sql(page: &Page<'_>) -> String {
         visit_cut = cut("session_date", "session_started_at"),
         touch = page.touch_filters("c."),
         person = page.person_filters("c."),
+        kept = page.kept("c.", page.keys.model()),
         visitors = page.person_filters(""),
         sum = conversions("credit_micros"),
         orders = conversions("case when revenue is not null then credit_micros end"),
@@ -199,7 +200,7 @@ fn credit(page: &Page<'_>, id: &str, models: &[String]) -> Answer<(Value, Option
     let order = if page.keys.by_revenue { "revenue" } else { "credit" };
     let sql = format!(
         "with sums as (select c.attribution_model, c.{by} as name, sum(c.credit_micros) as credit, sum({revenue}) as revenue \
-           {where_} group by c.attribution_model, c.{by}), \
+           {where_} and not {left_out} group by c.attribution_model, c.{by}), \
          names as (select name, row_number() over (order by \
              sum(case when attribution_model = {model} then {order} end) desc nulls last, sum({order}) desc nulls last, name) as number \
            from sums group by name) \
@@ -207,6 +208,7 @@ fn credit(page: &Page<'_>, id: &str, models: &[String]) -> Answer<(Value, Option
            min(number) as number, count(*) as names, {sum} as conversions, sum(revenue) as revenue \
          from sums inner join names on sums.name = names.name \
          group by sums.attribution_model, case when number <= {NAMES} then sums.name end order by number",
+        left_out = page.left_out("c."),
         model = literal(page.keys.model()),
         sum = conversions("credit"),
     );
@@ -225,7 +227,7 @@ fn credit(page: &Page<'_>, id: &str, models: &[String]) -> Answer<(Value, Option
                 .filter(|row| text(row, "model") == model)
                 .map(|row| micros(&amount(row.get(column))))
                 .sum();
-            let whole = micros(&amount(total(model).and_then(|row| row.get(column))));
+            let whole = micros(&pair(total(model), "kept")[column]);
             page.reconcile(id, column, parts, whole)?;
         }
     }
@@ -260,25 +262,29 @@ fn credit(page: &Page<'_>, id: &str, models: &[String]) -> Answer<(Value, Option
         other.into_iter().next().map(|(_, values)| json!({ "names": others, "values": values }));
     let rows: Vec<Value> =
         rows.into_iter().map(|(name, values)| json!({ "name": name, "values": values })).collect();
-    let total_told: Map<String, Value> = models
+    let total_told: Map<String, Value> =
+        models.iter().map(|model| (model.clone(), pair(total(model), "kept"))).collect();
+    let left_out: Map<String, Value> = models
         .iter()
-        .map(|model| (model.clone(), amounts(total(model), &["conversions", "revenue"])))
+        .map(|model| (model.clone(), pair(total(model), "left_out")))
+        .filter(|(_, out)| micros(&out["conversions"]) != 0)
         .collect();
     let own = totals.iter().find(|row| text(row, "model") == page.keys.model()).cloned();
     let told = json!({ "by": by, "models": models, "rows": rows, "other": other, "total": total_told,
-        "reconciled": true, "sql_id": id });
+        "left_out": left_out, "reconciled": true, "sql_id": id });
     Ok((told, own))
 }
 
-/// Without filters every model divides exactly the counted conversions and their revenue.
+/// Without filters every model divides exactly the counted conversions and their revenue, those included that are left out.
 fn conserve(page: &Page<'_>, id: &str, models: &[String], totals: &[Row]) -> Answer<()> {
     page.tell_money(&format!("{id}.conversions"));
     let counted = page.counted();
     for model in models {
         let credited = totals.iter().find(|row| text(row, "model") == model);
         for column in ["conversions", "revenue"] {
-            let of = micros(&amount(credited.and_then(|row| row.get(column))));
-            page.reconcile(id, column, of, micros(&counted[column]))?;
+            let [kept, out] =
+                ["kept", "left_out"].map(|name| micros(&pair(credited, name)[column]));
+            page.reconcile(id, column, kept + out, micros(&counted[column]))?;
         }
     }
     Ok(())

@@ -84,7 +84,7 @@ pub(super) fn explain(page: Page<'_>, id: &str) -> Answer<Value> {
         "sql": { "model": "fct_credits", "path": node.map(|node| node.original_file_path.clone()),
             "query": format!("select * from fct_credits where conversion_id = {}", literal(&key)) },
     });
-    page.finish_with(data, Value::Null, Value::Null)
+    page.finish_with(data, Value::Null, Value::Null, Value::Null)
 }
 
 fn find(page: &Page<'_>, id: &str) -> Answer<Found> {

@@ -53,6 +53,8 @@ pub(super) struct Keys {
     pub(super) by_revenue: bool,
     pub(super) currency: Option<String>,
     pub(super) filters: Vec<Filter>,
+    /// Whether models of the first touch count conversions whose window starts before the first loaded day [2.15].
+    pub(super) counts_cut: bool,
     pub(super) collapse: bool,
     pub(super) limit: usize,
     pub(super) after: Option<(i64, String)>,
@@ -81,6 +83,7 @@ impl Default for Keys {
             by_revenue: false,
             currency: None,
             filters: Vec::new(),
+            counts_cut: false,
             collapse: false,
             limit: 50,
             after: None,
@@ -165,6 +168,7 @@ impl Keys {
                     "dates are in {timezone}; set the var `timezone` and build again for others"
                 ));
             }
+            "cut" => self.counts_cut = one(value, ["out", "in"])? == 1,
             "collapse" => self.collapse = one(value, ["0", "1"])? == 1,
             "limit" => {
                 let limit = number(value)? as usize;
@@ -303,6 +307,7 @@ mod tests {
             ("m", "linear; drop"),
             ("m", "first,first"),
             ("v", "clicks"),
+            ("cut", "1"),
             ("f", "medium"),
             ("f", "colour:red"),
             ("tz", "UTC"),

@@ -4,7 +4,7 @@ use clicktrail_project::Adapter;
 use serde_json::{Map, Value, json};
 
 use super::keys::{DIMENSIONS, PERSON_DIMENSIONS};
-use super::page::{Answer, Page, PageFault, conversions};
+use super::page::{Answer, Page, PageFault, conversions, pair};
 use super::paths::{JOURNEYS, steps};
 use super::rows::{Row, amounts, text, whole};
 use crate::catalog::literal;
@@ -22,6 +22,7 @@ pub(super) fn list(page: Page<'_>) -> Answer<Value> {
     for (value, of) in [(&keys.opened, opened), (&keys.closed, model)] {
         if let Some(value) = value {
             wanted += &credited(of, by, value);
+            wanted += &page.kept("c.", of);
         }
     }
     if let Some(channel) = &keys.channel {
@@ -96,7 +97,11 @@ pub(super) fn list(page: Page<'_>) -> Answer<Value> {
         .collect();
     let totals = amounts(totals.first(), &["conversions", "revenue"]);
     let data = json!({ "rows": rows, "next": next, "sql_id": "conversions.list" });
-    page.finish_with(data, totals, Value::Null)
+    let left_out = match page.kept("", page.keys.model()).is_empty() {
+        true => pair(None, "left_out"),
+        false => pair(page.totals()?.first(), "left_out"),
+    };
+    page.finish_with(data, totals, Value::Null, left_out)
 }
 
 fn credited(model: &str, by: &str, value: &str) -> String {
@@ -163,7 +168,7 @@ pub(super) fn values(page: Page<'_>, dimension: &str) -> Answer<Value> {
     let more = rows.len() > VALUES;
     rows.truncate(VALUES);
     let data = json!({ "dim": dimension, "rows": rows, "more": more, "sql_id": "filters.values" });
-    page.finish_with(data, json!({ "conversions": "0", "revenue": "0" }), Value::Null)
+    page.finish_with(data, json!({ "conversions": "0", "revenue": "0" }), Value::Null, Value::Null)
 }
 
 /// One event with what the models made of it.
@@ -188,7 +193,7 @@ pub(super) fn event(page: Page<'_>, id: &str) -> Answer<Value> {
     )?;
     let data = json!({ "key": id, "conversion_id": conversion.first().map(|row| &row["conversion_id"]),
         "person": row["person_key"], "touch": touch.first(), "row": row });
-    page.finish_with(data, Value::Null, Value::Null)
+    page.finish_with(data, Value::Null, Value::Null, Value::Null)
 }
 
 /// Where a person's events are: in memory while live, else in the table.

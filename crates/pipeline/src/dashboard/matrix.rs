@@ -83,10 +83,13 @@ pub(super) fn matrix(page: &Page<'_>) -> Answer<(Value, Value)> {
         opened,
         closed: page.keys.model(),
         of: format!(
-            "c.event_name = {} and {}{}",
+            "c.event_name = {} and {}{}{}{}",
             literal(&page.conversion),
             page.within("c.conversion_date"),
-            page.person_filters("c.")
+            page.person_filters("c."),
+            // A pair needs both: what one of them leaves out is in neither [2.15].
+            page.kept("c.", opened),
+            page.kept("c.", page.keys.model()),
         ),
         touches: page.touch_filters("c."),
         revenue: page.revenue("c."),

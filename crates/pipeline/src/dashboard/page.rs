@@ -9,12 +9,15 @@ use serde_json::{Map, Value, json};
 
 use super::keys::{Filter, Keys, PERSON_DIMENSIONS, PageKeyFault, Span};
 use super::reader::{Bounds, Reader};
-use super::rows::{Row, amount, amounts, micros, text};
+use super::rows::{Row, amount, micros, text};
 use super::words;
 use crate::catalog::literal;
 use crate::clock::{Clock, rfc3339};
 use crate::error::PipelineError;
 use crate::workspace::Workspace;
+
+/// Models that credit the first touch alone: where the window starts before the first loaded day, nobody saw it `[2.15]`.
+const OF_THE_FIRST: [&str; 2] = ["first_click", "first_touch"];
 
 /// Why a page has no answer.
 #[derive(Debug)]
@@ -243,8 +246,30 @@ impl<'a> Page<'a> {
         )
     }
 
-    /// Credits of one attribution model in the period under all filters: `from` and `where` of a query.
+    /// Which credits pages leave out by default: a first touch where the window starts before the first loaded day `[2.15]`.
+    pub(super) fn left_out(&self, prefix: &str) -> String {
+        if self.keys.counts_cut {
+            return "false".into();
+        }
+        let models = OF_THE_FIRST.map(literal).join(", ");
+        format!("({prefix}attribution_model in ({models}) and not {prefix}lookback_complete)")
+    }
+
+    /// The same for one attribution model, as a condition on those that are kept; after ` and `.
+    pub(super) fn kept(&self, prefix: &str, model: &str) -> String {
+        match !self.keys.counts_cut && OF_THE_FIRST.contains(&model) {
+            true => format!(" and {prefix}lookback_complete"),
+            false => String::new(),
+        }
+    }
+
+    /// Credits of one attribution model that the page counts: `from` and `where` of a query.
     pub(super) fn credits(&self, alias: &str, model: &str) -> String {
+        format!("{}{}", self.all_credits(alias, model), self.kept(&format!("{alias}."), model))
+    }
+
+    /// The same with those that are left out.
+    fn all_credits(&self, alias: &str, model: &str) -> String {
         format!(
             "from fct_credits as {alias} where {alias}.attribution_model = {} and {alias}.event_name = {} and {}{}{}",
             literal(model),
@@ -282,19 +307,25 @@ impl<'a> Page<'a> {
         Err(PipelineError::coded("E4101", message, hint).into())
     }
 
-    /// Sums of credits `c`: conversions and revenue, and those of them that no touch can be credited for.
+    /// Sums of credits `c`: conversions and revenue, those of them that no touch can be credited for, and what is left out.
     pub(super) fn sums(&self) -> String {
-        let revenue = self.revenue("c.");
+        let (revenue, out) = (self.revenue("c."), self.left_out("c."));
+        let sums = |name: &str, when: &str| {
+            format!(
+                "{} as {name}, sum(case when {when} then {revenue} end) as {name}_revenue",
+                conversions(&format!("case when {when} then c.credit_micros end"))
+            )
+        };
         format!(
-            "{} as conversions, sum({revenue}) as revenue, {} as lost, \
-             sum(case when c.channel = '(no touch)' then {revenue} end) as lost_revenue",
-            conversions("c.credit_micros"),
-            conversions("case when c.channel = '(no touch)' then c.credit_micros end"),
+            "{}, {}, {}",
+            sums("kept", &format!("not {out}")),
+            sums("lost", &format!("not {out} and c.channel = '(no touch)'")),
+            sums("left_out", &out),
         )
     }
 
     /// Why a page shows nothing, if it does.
-    fn empty(&self, totals: &Value) -> Value {
+    fn empty(&self, totals: &Value, left_out: &Value) -> Value {
         if self.bounds.last.is_none() {
             let text =
                 "no events yet: `clicktrail generate`, `clicktrail build`, `clicktrail stream`";
@@ -307,6 +338,10 @@ impl<'a> Page<'a> {
             let text = "no conversions yet: the var `key_events` names the events that count";
             return json!({ "reason": "no_conversions", "text": text, "remove": null });
         }
+        if micros(&left_out["conversions"]) != 0 {
+            let text = "the lookback windows of all conversions start before the first loaded day: nobody saw their first touch";
+            return json!({ "reason": "cut", "text": text, "remove": null });
+        }
         if self.is_filtered() {
             let text = "no conversion matches the filter";
             return json!({ "reason": "filter", "text": text, "remove": "f" });
@@ -317,20 +352,29 @@ impl<'a> Page<'a> {
 
     /// The envelope around a page's data, with totals under the page's model.
     pub(super) fn finish(self, data: Value) -> Answer<Value> {
-        let sql = format!("select {} {}", self.sums(), self.credits("c", self.keys.model()));
-        let found = self.ask("page.totals", &sql)?;
+        let found = self.totals()?;
         self.finish_from(data, found.first())
+    }
+
+    /// Sums under the page's model.
+    pub(super) fn totals(&self) -> Answer<Vec<Row>> {
+        let sql = format!("select {} {}", self.sums(), self.all_credits("c", self.keys.model()));
+        self.ask("page.totals", &sql)
     }
 
     /// The same with a row of [`Page::sums`].
     pub(super) fn finish_from(self, data: Value, sums: Option<&Row>) -> Answer<Value> {
-        let lost = amounts(sums, &["lost", "lost_revenue"]);
-        let lost = json!({ "conversions": lost["lost"], "revenue": lost["lost_revenue"] });
-        self.finish_with(data, amounts(sums, &["conversions", "revenue"]), lost)
+        self.finish_with(data, pair(sums, "kept"), pair(sums, "lost"), pair(sums, "left_out"))
     }
 
     /// The same with totals that are known.
-    pub(super) fn finish_with(self, data: Value, totals: Value, lost: Value) -> Answer<Value> {
+    pub(super) fn finish_with(
+        self,
+        data: Value,
+        totals: Value,
+        lost: Value,
+        left_out: Value,
+    ) -> Answer<Value> {
         let asked = self.asked.take();
         let ids: Vec<&String> = asked.iter().map(|(id, _)| id).collect();
         let known = |sql: &str| -> Vec<&String> {
@@ -343,7 +387,8 @@ impl<'a> Page<'a> {
         let meta = json!({
             "snapshot_id": self.reader.snapshot, "as_of": rfc3339(self.as_of),
             "partial_day": self.partial_day, "definition": self.definition(),
-            "empty": self.empty(&totals), "totals": totals, "unattributed": lost,
+            "empty": self.empty(&totals, &left_out), "totals": totals, "unattributed": lost,
+            "left_out": left_out,
             "tests": self.tests, "sql_id": ids, "sql_tables": tables, "sql": sql,
             "open_in_cli": self.command(),
             "elapsed_ms": ((self.clock.seconds() - self.started) * 1_000.0).ceil() as u64,
@@ -431,6 +476,12 @@ fn condition(column: &str, filter: &Filter) -> String {
     let values: Vec<String> = filter.values.iter().map(|value| literal(value)).collect();
     let not = if filter.excludes { "not " } else { "" };
     format!(" and coalesce({column}, '(not set)') {not}in ({})", values.join(", "))
+}
+
+/// Two columns of [`Page::sums`]: conversions and their revenue.
+pub(super) fn pair(sums: Option<&Row>, name: &str) -> Value {
+    let of = |column: &str| amount(sums.and_then(|row| row.get(column)));
+    json!({ "conversions": of(name), "revenue": of(&format!("{name}_revenue")) })
 }
 
 /// A sum of credits as conversions: exact to the millionth.

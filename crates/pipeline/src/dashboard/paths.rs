@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::page::{Answer, Page, conversions};
+use super::page::{Answer, Page, conversions, pair};
 use super::rows::{Row, amount, amounts, micros, text};
 use super::staged::Staged;
 
@@ -18,9 +18,7 @@ pub(super) fn steps(page: &Page<'_>) -> String {
     let by = &page.keys.by;
     let kept = if page.keys.collapse { "where before is null or before <> name" } else { "" };
     format!(
-        "with chosen as (select c.conversion_id, sum(c.credit_micros) as credit, sum({revenue}) as revenue, \
-             sum(case when c.channel = '(no touch)' then c.credit_micros end) as lost, \
-             sum(case when c.channel = '(no touch)' then {revenue} end) as lost_revenue {credits} \
+        "with chosen as (select c.conversion_id, sum(c.credit_micros) as credit, sum({revenue}) as revenue {credits} \
            group by c.conversion_id), \
          touches as (select j.conversion_id, j.position, j.seconds_before, j.{by} as name, \
              lag(j.{by}) over (partition by j.conversion_id order by j.position) as before \
@@ -60,16 +58,8 @@ pub(super) fn paths(page: Page<'_>) -> Answer<Value> {
     let steps = Staged::new(&page, steps(&page), &["chosen", "steps"])?
         .then("journeys", JOURNEYS)?
         .then("named", &named())?;
-    let sums = steps.ask(
-        &page,
-        "paths.total",
-        &format!(
-            "select {} as conversions, sum(revenue) as revenue, {} as lost, sum(lost_revenue) as lost_revenue from chosen",
-            conversions("credit"),
-            conversions("lost")
-        ),
-    )?;
-    let total = amounts(sums.first(), &["conversions", "revenue"]);
+    let sums = page.totals()?;
+    let total = pair(sums.first(), "kept");
     let data = json!({
         "period": page.period(), "conversion": page.conversion, "currency": page.currency, "by": page.keys.by,
         "collapse": page.keys.collapse,

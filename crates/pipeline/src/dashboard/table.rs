@@ -52,6 +52,10 @@ fn credit(credit: &Value) -> Table {
         ));
     }
     rows.push(row("(total)".into(), &credit["total"]));
+    // Beside the total, as in the answer: with it they are all conversions [2.15].
+    if credit["left_out"].as_object().is_some_and(|out| !out.is_empty()) {
+        rows.push(row("(left out)".into(), &credit["left_out"]));
+    }
     Table { header, rows }
 }
 

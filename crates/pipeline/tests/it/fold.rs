@@ -16,6 +16,7 @@ use clicktrail_ingest::generate::{GenerateSettings, generate};
 use serde_json::json;
 
 use super::events::{Texts, events};
+use super::fold_reports::{compare_refunds, compare_reports, compare_spend, spend};
 use super::support::{Answers, NULL, Shop, good, same, sample_dir};
 
 /// The vars that a comparison turns.
@@ -103,7 +104,9 @@ fn three_days_of_the_sample() {
 
 #[test]
 fn generated_clicks() {
-    generated(1, Variant { key_events: ALL_EVENTS, ..Variant::default() });
+    let shop = Variant::default().apply(Shop::demo());
+    shop.write("seeds/ad_spend.csv", SPEND);
+    generated_in(shop, 1, Variant { key_events: ALL_EVENTS, ..Variant::default() });
     generated(
         2,
         Variant {
@@ -125,6 +128,14 @@ fn generated_sessions() {
             dedupe_scope: OrderDedupeScope::Property,
             timezone: Tz::America__New_York,
             key_events: &[("purchase", 3)],
+            ..by_session.clone()
+        },
+    );
+    generated(
+        8,
+        Variant {
+            excluded_channels: &["Email", "Direct"],
+            key_events: &[("purchase", 9), ("first_visit", 30), ("session_start", 1)],
             ..by_session
         },
     );
@@ -183,8 +194,23 @@ fn check_signed_in(shop: &Shop) {
     assert_eq!(shop.rows(bounds), ["devices_of_user", "users_of_device"]);
 }
 
+/// What some campaigns cost: twice on a day, in another case, in another currency, and for nothing.
+const SPEND: &str = "date,source,medium,campaign,cost,currency,clicks,impressions
+2026-04-10,google,cpc,brand_search,12.5,USD,10,100
+2026-04-10,Google,CPC,Brand_Search,0.000001,usd,1,2
+2026-04-11,google,cpc,brand_search,80,EUR,20,300
+2026-04-12,newsletter,email,weekly_news,3.25,USD,,
+2026-04-12,nobody,cpc,sold nothing,99.99,USD,7,70
+2026-04-13,,cpc,,1,,1,1
+2025-01-01,google,cpc,brand_search,5,USD,1,1
+";
+
 fn generated(seed: u64, variant: Variant) {
-    let shop = variant.apply(Shop::demo());
+    generated_in(Shop::demo(), seed, variant);
+}
+
+fn generated_in(shop: Shop, seed: u64, variant: Variant) {
+    let shop = variant.apply(shop);
     let signs_in = variant.identity.identity != Identity::Device;
     if signs_in {
         sign_in(&shop);
@@ -203,7 +229,7 @@ fn generated(seed: u64, variant: Variant) {
     if signs_in {
         check_signed_in(&shop);
     }
-    check_with(&shop, variant, known);
+    check_with(&shop, variant, known, true);
 }
 
 /// 20,000 events of 60 days.
@@ -222,12 +248,17 @@ pub(crate) fn generate_into(folder: &Path, seed: u64, timezone: Tz) {
 /// Compares every table that the fold knows.
 #[track_caller]
 pub(crate) fn check(shop: &dyn Answers, variant: Variant) {
-    check_with(shop, variant, HashMap::new());
+    check_with(shop, variant, HashMap::new(), false);
 }
 
-/// The same, with channels of sources that no table shows.
+/// The same, with channels of sources that no table shows, and with spend, which follows no stream.
 #[track_caller]
-pub(crate) fn check_with(shop: &dyn Answers, variant: Variant, mut channels: Channels) {
+pub(crate) fn check_with(
+    shop: &dyn Answers,
+    variant: Variant,
+    mut channels: Channels,
+    has_spend: bool,
+) {
     let events = events(shop);
     channels.extend(self::channels(shop));
     let classify = |source: &str, medium: &str, campaign: &str| -> Text {
@@ -263,6 +294,12 @@ pub(crate) fn check_with(shop: &dyn Answers, variant: Variant, mut channels: Cha
     assert!(!answer.journeys.is_empty() && !answer.credits.is_empty());
     compare_inputs(shop, &answer);
     compare_credits(shop, &answer);
+    compare_refunds(shop, &answer);
+    let newest_at = events.iter().map(|event| event.event_timestamp).max().unwrap();
+    compare_reports(shop, &reference::reports(&answer, newest_at, &settings));
+    if has_spend {
+        compare_spend(shop, &reference::spend_daily(&answer, &spend(shop), &settings));
+    }
 }
 
 /// Channel of each displayed triple, as the models say: the fold holds no channel rules.
@@ -383,10 +420,11 @@ fn compare_credits(shop: &dyn Answers, answer: &Attribution) {
             s.touches.to_string(),
             s.seconds_before.to_string(),
             s.is_before_milestone.to_string(),
+            s.channel.to_string(),
         ])
     });
     let sql = "select conversion_id, touch_id, person_key, position, touches, seconds_before, \
-        is_before_milestone from int_journeys";
+        is_before_milestone, channel from int_journeys";
     same("int_journeys", &shop.rows(sql), &sorted(journeys));
 
     let credits = answer.credits.iter().map(|c| {
@@ -405,11 +443,12 @@ fn compare_credits(shop: &dyn Answers, answer: &Attribution) {
             c.campaign.to_string(),
             c.channel.to_string(),
             c.lookback_complete.to_string(),
+            money(c.refunded_micros.into()),
         ])
     });
     let sql = "select conversion_id, touch_id, attribution_model, position, credit_micros, revenue, currency, \
-        cast(conversion_date as int), event_name, source, medium, campaign, channel, lookback_complete \
-        from fct_credits";
+        cast(conversion_date as int), event_name, source, medium, campaign, channel, lookback_complete, \
+        refunded from fct_credits";
     same("fct_credits", &shop.rows(sql), &sorted(credits));
 
     let click = |click: &PersonClick| {
@@ -452,11 +491,12 @@ fn compare_credits(shop: &dyn Answers, answer: &Attribution) {
             totals.credit_micros.to_string(),
             money(totals.credit_micros.into()),
             money(totals.revenue_micros),
+            money(totals.refunded_micros),
         ])
     });
     let sql = "select cast(date as int), attribution_model, event_name, channel, source, medium, campaign, \
         currency, credit_micros, cast(conversions as decimal(18, 6)), \
-        cast(coalesce(revenue, 0) as decimal(18, 6)) from mart_attribution_daily";
+        cast(coalesce(revenue, 0) as decimal(18, 6)), cast(refunded as decimal(18, 6)) from mart_attribution_daily";
     same("mart_attribution_daily", &shop.rows(sql), &sorted(daily));
 }
 
@@ -470,17 +510,17 @@ fn in_micros(row: String) -> String {
     columns.join("|")
 }
 
-fn sorted(rows: impl IntoIterator<Item = String>) -> Vec<String> {
+pub(crate) fn sorted(rows: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut rows: Vec<String> = rows.into_iter().collect();
     rows.sort_unstable();
     rows
 }
 
-fn line(columns: &[String]) -> String {
+pub(crate) fn line(columns: &[String]) -> String {
     columns.join("|")
 }
 
-fn or_null(value: Option<impl ToString>) -> String {
+pub(crate) fn or_null(value: Option<impl ToString>) -> String {
     value.map_or_else(|| NULL.to_owned(), |value| value.to_string())
 }
 

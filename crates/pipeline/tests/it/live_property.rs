@@ -56,7 +56,7 @@ struct Hit {
     id: Option<u8>,
 }
 
-const NAMES: [&str; 5] = ["page_view", "session_start", "purchase", "purchase", "scroll"];
+const NAMES: [&str; 6] = ["page_view", "session_start", "purchase", "purchase", "scroll", "refund"];
 
 fn hit() -> impl Strategy<Value = Hit> {
     let days = prop_oneof![Just(0u16), Just(1), Just(2), Just(31), Just(89), Just(90), 0..400u16];
@@ -109,6 +109,14 @@ impl Hit {
         if NAMES[self.name] == "purchase" {
             let value = 10.25 * f64::from(self.second + 1);
             row["ecommerce"] = json!({"purchase_revenue_in_usd": value});
+            if let Some(order) = self.order {
+                row["ecommerce"]["transaction_id"] = json!(format!("t{order}"));
+            }
+        }
+        if NAMES[self.name] == "refund" {
+            // Every third one is of the whole order.
+            let value = (self.second % 3 > 0).then_some(7.77 * f64::from(self.second));
+            row["ecommerce"] = json!({"refund_value_in_usd": value});
             if let Some(order) = self.order {
                 row["ecommerce"]["transaction_id"] = json!(format!("t{order}"));
             }
@@ -252,7 +260,7 @@ impl World {
             // An excluded channel is in no table, so the fold must be told of it.
             let email = ["news", "email", "w1"].map(str::to_owned);
             let known = HashMap::from([(email, "Email".to_owned())]);
-            fold::check_with(&Followed { live: &self.live, judge }, variant.clone(), known);
+            fold::check_with(&Followed { live: &self.live, judge }, variant.clone(), known, false);
         }
     }
 }

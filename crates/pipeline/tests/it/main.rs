@@ -5,6 +5,7 @@
 mod bad_input;
 mod events;
 mod fold;
+mod fold_reports;
 mod incremental;
 mod live;
 mod live_judge;

@@ -56,7 +56,7 @@ export function creditColumns({ credit, state, currency, first, last, bars = fal
       const text = show(figure(row, m, state.v)), plain = foot || row.other;
       const inside = html`<${Fading} value=${figure(row, m, state.v)}>${text}<//>`;
       const cell = plain ? html`<span class="figure-num">${inside}</span>` : html`<a class="cell-link figure-num" href=${link("/conversions", { m, by, f: toggleFilter(state.f, by, row.name) })}>${inside}</a>`;
-      return html`<span class="barcell" data-cell="${foot ? "total" : row.name}|${m}" data-exact=${figure(row, m, state.v)}>${bars && !foot && html`<span class="only-wide">${bar({ value: of(row, m), low: least, high: most, width: 220, className: m === first ? "first" : m === last ? "last" : "" })}</span>`}${cell}${bars && share}</span>`;
+      return html`<span class="barcell" data-cell="${foot ? "total" : row.name}|${m}" data-exact=${figure(row, m, state.v)}>${bars && !foot && html`<span class="only-wide">${bar({ value: of(row, m), low: least, high: most, width: 220, className: m === first ? "first" : m === last ? "last" : "" })}</span>`}${cell}${foot && credit?.left_out?.[m] && html`<small class="muted" data-left=${m} title="Their lookback windows start before the first loaded day">+ ${show(figure({ values: credit.left_out }, m, state.v))} left out</small>`}${bars && share}</span>`;
     },
   });
   return [

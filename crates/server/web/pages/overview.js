@@ -94,7 +94,7 @@ export function Overview({ state }) {
   if (meta?.empty?.reason === "no_data") return html`<div class="head"><h1>Overview</h1></div><section class="panel"><${Empty} state=${state} meta=${meta} /></section><${Strip} />`;
   return html`<div class="head"><h1>Overview</h1><${Controls} state=${state} meta=${meta} events=${data?.conversions_known ?? []} currencies=${data?.currencies ?? []} /></div>
     <${Definition} meta=${meta} />
-    <${Notices} answer=${answer} state=${state} meta=${meta} />
+    <${Notices} answer=${answer} state=${state} meta=${meta} credit=${data?.credit} />
     ${meta?.empty && html`<section class="panel"><${Empty} state=${state} meta=${meta} /></section>`}
     <div class="kpis">${KPIS.map(([key, label]) => html`<${Kpi} key=${key} label=${label} kpi=${data?.kpis?.find((kpi) => kpi.key === key)} currency=${currency} to=${link("/conversions")} compared=${state.cmp !== "none"} holes=${holes} />`)}</div>
     <${Panel} title=${what} name="series-${field}" answer=${answer} size="h220" stamp=${stamp} sqlId=${data?.series?.sql_id} cli=${meta?.open_in_cli} rows=${() => grid(columns, points)}

@@ -96,7 +96,7 @@ export function Definition({ meta, models = true }) {
   const tests = meta.tests, failed = (tests?.fail ?? 0) + (tests?.error ?? 0), warned = tests?.warn ?? 0, passed = tests?.pass ?? 0, zone = d.timezone;
   return html`<p class="definition">
     ${models && html`<span><${Word} text=${d.model_text ?? "Last non-direct click"}>${d.direct}. Each conversion is divided whole under each attribution model; <a href="/settings">Settings</a> says how. Filtered figures are counted under this attribution model.<//></span>`}
-    <span><${Word} text=${`${d.lookback_days}-day lookback`}>A touch counts when it is at most ${d.lookback_days} days older than the conversion, to the microsecond. Conversions whose window starts before the first loaded day cannot show their true first click.<//></span>
+    <span><${Word} text=${`${d.lookback_days}-day lookback`}>A touch counts when it is at most ${d.lookback_days} days older than the conversion, to the microsecond. Conversions whose window starts before the first loaded day cannot show their true first touch: models of the first touch leave them out, and say how many.<//></span>
     <span><${Word} text=${d.conversion ?? "no key event"}>The key event that is credited. Each conversion is credited once under each attribution model; key events are never added up.<//></span>
     ${d.currency && html`<span><${Word} text=${d.currency}>Revenue is shown in one currency; others are never added at 1:1. Conversions in other currencies count as conversions; their money is not shown here.<//></span>`}
     <span><${Word} text=${zone}>Days begin and end in this time zone; windows are measured in UTC.<//></span>

@@ -22,7 +22,7 @@ export function Empty({ state, meta, what = "conversions" }) {
   const filters = readFilters(state.f), why = meta?.empty;
   if (why?.reason === "no_data") return html`<${FirstSteps} />`;
   return html`<div class="state"><h2>No ${what} here</h2>${why?.text && html`<p>${why.text}</p>`}
-    ${filters.length ? html`<p>These filters leave nothing: ${filters.map(({ dim, values, out }) => `${dim} ${out ? "not " : ""}${values.join(" or ")}`).join("; ")}.</p>
+    ${why?.reason === "cut" ? html`<button type="button" class="btn" onClick=${() => set({ cut: "in" })}>Count them all the same</button>` : filters.length ? html`<p>These filters leave nothing: ${filters.map(({ dim, values, out }) => `${dim} ${out ? "not " : ""}${values.join(" or ")}`).join("; ")}.</p>
       <button type="button" class="btn" onClick=${() => set({ f: "" })}>Remove filters</button>`
     : html`<p>The period holds none. A longer one may, or another key event.</p>
       ${state.d !== "90" && html`<button type="button" class="btn" onClick=${() => set({ d: "90" })}>Show 90 days</button>`}`}</div>`;

@@ -178,6 +178,31 @@ fn own_hosts_and_payment_hops_are_dropped() {
     assert_eq!(derive(&parent, &rules()).referrer_dropped, Some(OwnHost));
 }
 
+/// [2.8] Where no referrer is there, the record that names one says so; a better record speaks for itself.
+#[test]
+fn a_return_may_be_named_by_a_record_alone() {
+    use ReferrerDropped::{Excluded, IgnoreReferrer, OwnHost};
+    let named = |source: &str, medium: &str, rest: &[(&str, &str)]| {
+        let params =
+            [("page_location", "https://shop.example/"), ("source", source), ("medium", medium)];
+        row(&[&params, rest].concat())
+    };
+    let dropped = |event: &RawEvent| derive(event, &rules()).referrer_dropped;
+    assert_eq!(dropped(&named("www.Shop.example", "Referral", &[])), Some(OwnHost));
+    assert_eq!(dropped(&named("paypal.com", "referral", &[])), Some(Excluded));
+    assert_eq!(dropped(&named("paypal.com", "email", &[])), None);
+    assert_eq!(dropped(&named("partner.org", "referral", &[])), None);
+    let ignored = [("ignore_referrer", "true")];
+    assert_eq!(dropped(&named("google", "organic", &ignored)), Some(IgnoreReferrer));
+    assert_eq!(dropped(&named("news", "email", &ignored)), None);
+    let from_elsewhere = [("page_referrer", "https://partner.org/")];
+    assert_eq!(dropped(&named("paypal.com", "referral", &from_elsewhere)), None);
+    let mut better = named("paypal.com", "referral", &[]);
+    let collected = CollectedSource { manual_source: some("mail"), ..CollectedSource::default() };
+    better.collected = Some(collected);
+    assert_eq!(dropped(&better), None);
+}
+
 /// [2.8] Explicit UTMs on the return from a payment page win, and the drop stays visible.
 #[test]
 fn utms_on_the_return_win() {

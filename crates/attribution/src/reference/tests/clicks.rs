@@ -216,6 +216,20 @@ fn a_late_return_is_no_touch() {
     assert_eq!(credited(&answer, "p"), ["(direct)"; 4]);
 }
 
+/// [2.8] Which of the events of the first moment names the referrer is up to GA4.
+#[test]
+fn a_return_may_be_named_by_any_event_of_the_first_moment() {
+    let back = |event: Event| Event { referrer_dropped: Some(text("own_host")), ..event };
+    let events = [
+        view("a", 0).found(3, "news/email"),
+        event("b", "session_start", DAY).session(2),
+        back(view("c", DAY)).session(2),
+        view("d", 2 * DAY).session(3),
+        back(view("e", 2 * DAY + 1)).session(3),
+    ];
+    assert_eq!(touched(&fold(&events, &settings()), DAY), ["news@0", "(direct)@2"]);
+}
+
 /// [2.6, 2.11] Exclusion removes touches and never conversions; Direct is only what had nothing else to leave out.
 #[test]
 fn excluded_channels_remove_touches_only() {
