@@ -1,123 +1,64 @@
 """Starts bqemulator, a BigQuery server on DuckDB, for checks: `python bigquery_emulator.py REST_PORT GRPC_PORT`.
 
-Some of its ways are changed here:
+Four of its ways are changed here, as BigQuery has others:
 - it asks for DuckDB's extension `spatial`, which it would download; nothing here has geography in it, so it runs without;
 - where it expands `select *` it leaves out columns that are structs, as it has no type for them; here they get one;
-- Storage Read: it gives small tables in one piece and always from the first row on; here they come in several streams and
-  small batches, and from the row that is asked for, as BigQuery does;
-- Storage Write: it takes rows without structs only; here they are taken as the table has them;
-- all calls share one connection to DuckDB, which the Storage APIs use from threads of their own, into the work of others;
-  here they take their turn, on a cursor of their own.
+- `cast(x as numeric)` keeps three digits after the point, as a DECIMAL of DuckDB does; a NUMERIC of BigQuery has nine;
+- `cast(text as bytes)` fails for any letter outside ASCII, as DuckDB's cast reads escapes; BigQuery gives the text in UTF-8.
+
+Two more make it quicker, as its time goes into parsing:
+- it parses a statement anew for each of its twenty rewriters; here the same text is parsed once;
+- to look for row access policies it writes out all views below a statement; there are no policies here, and DuckDB has the views.
+
+Those of the Storage APIs: `bigquery_emulator_storage`.
 """
 
-import asyncio
 import sys
-import threading
+from functools import lru_cache
 
-import pyarrow
+import bigquery_emulator_storage  # noqa: F401
+import sqlglot
 from bqemulator import cli
-from bqemulator.api.routes import tabledata
-from bqemulator.grpc_api import read_servicer, write_servicer
-from bqemulator.sql import catalog_schema
+from bqemulator.sql import catalog_schema, inner_query, rules
 from bqemulator.storage.engine import DuckDBEngine
-from bqemulator.streaming import read_session
+from sqlglot import exp
+from sqlglot.dialects.bigquery import BigQuery
+from sqlglot.dialects.dialect import build_default_decimal_type
 
 DuckDBEngine._load_spatial = lambda self: None
 type_of = catalog_schema._safe_bq_to_duckdb
 catalog_schema._safe_bq_to_duckdb = lambda name: type_of(name) or "STRUCT"
+nine_digits = build_default_decimal_type(precision=38, scale=9)
+BigQuery.Parser.TYPE_CONVERTERS = {**BigQuery.Parser.TYPE_CONVERTERS, exp.DataType.Type.DECIMAL: nine_digits}
 
-BATCH_ROWS = 20
-read_session._SMALL_TABLE_BYTE_THRESHOLD = 20_000
-
-
-class SmallBatches:
-    """Rows of a stream from some row on, a few at a time."""
-
-    def __init__(self, table: pyarrow.Table) -> None:
-        self.table, self.schema = table, table.schema
-
-    def to_batches(self, max_chunksize: int) -> list:
-        return self.table.combine_chunks().to_batches(max_chunksize=min(max_chunksize, BATCH_ROWS))
+inner_query.rewrite_for_row_access = lambda sql, **_: sql
+parse_one = sqlglot.parse_one
+parse_once = lru_cache(64)(lambda sql, read: parse_one(sql, read=read))
 
 
-def rows_from_offset(session_name: str, stream_name: str):
-    # The name carries the offset, as this is called with nothing else of the request.
-    stream_name, _, offset = stream_name.partition("@")
-    table = read_session.get_stream_data(session_name, stream_name)
-    return None if table is None else SmallBatches(table.slice(int(offset or 0)))
+def parsed(sql: str, read: str | None = None, **more) -> exp.Expression:
+    """`sqlglot.parse_one`; callers change what they get, so that each gets a copy."""
+    return parse_one(sql, read=read, **more) if more else parse_once(sql, read).copy()
 
 
-read_servicer.get_stream_data = rows_from_offset
-read_rows = read_servicer.BigQueryReadHandler._handle_read_rows
+sqlglot.parse_one = parsed
 
 
-def read_rows_from_offset(self, request_bytes: bytes, context):
-    from google.cloud.bigquery_storage_v1 import types
+@rules.register
+class TextAsBytes(rules.TranslationRule):
+    """`cast(x as blob)` becomes `encode(x)`, but not where the emulator writes it itself to count the bytes of a blob."""
 
-    request = types.ReadRowsRequest.deserialize(request_bytes)
-    request.read_stream = f"{request.read_stream}@{request.offset}"
-    return read_rows(self, types.ReadRowsRequest.serialize(request), context)
+    name = "TEXT_AS_BYTES"
 
+    def applies_to(self, node: exp.Expression) -> bool:
+        if not isinstance(node, exp.Cast) or not node.to.is_type(exp.DataType.Type.VARBINARY):
+            return False
+        above = node.parent
+        counts = isinstance(above, exp.Anonymous) and str(above.this).upper() == "OCTET_LENGTH"
+        return not counts and type(above).__name__ not in ("OctetLength", "ByteLength")
 
-read_servicer.BigQueryReadHandler._handle_read_rows = read_rows_from_offset
-write_servicer._table_arrow_schema = lambda table: tabledata._build_arrow_schema(
-    tabledata._fields_raw_from_schema(table.schema_.fields)
-)
-
-
-# One cursor, while a call of the Storage APIs is at work.
-cursors: list = []
-
-
-def connection(self):
-    is_main = threading.current_thread() is threading.main_thread()
-    return cursors[-1] if cursors and is_main else self._connection
-
-
-DuckDBEngine.connection = property(connection)
-
-
-def in_turn(method):
-    """Runs a handler where REST's run, while none of them writes, on a cursor of its own."""
-
-    def alone(self, *arguments):
-        cursor = self._ctx.engine._connection.cursor()
-        cursor.execute("SET TimeZone = 'UTC'")
-        cursors.append(cursor)
-        try:
-            return method(self, *arguments)
-        finally:
-            cursors.pop().close()
-
-    def run(self, *arguments):
-        if threading.current_thread() is threading.main_thread():
-            return alone(self, *arguments)
-
-        async def work():
-            async with self._ctx.engine.write_lock():
-                return alone(self, *arguments)
-
-        return asyncio.run_coroutine_threadsafe(work(), loops[0]).result()
-
-    return run
-
-
-loops: list[asyncio.AbstractEventLoop] = []
-start = DuckDBEngine.start
-
-
-async def start_here(self) -> None:
-    loops.append(asyncio.get_running_loop())
-    await start(self)
-
-
-DuckDBEngine.start = start_here
-for servicer, names in [
-    (read_servicer.BigQueryReadHandler, ["_handle_create_read_session"]),
-    (write_servicer.BigQueryWriteHandler, ["_handle_create_write_stream", "_bind_stream_to_target", "_perform_append"]),
-]:
-    for name in names:
-        setattr(servicer, name, in_turn(getattr(servicer, name)))
+    def rewrite(self, node: exp.Expression) -> exp.Expression:
+        return exp.Anonymous(this="encode", expressions=[node.this.copy()])
 
 
 def main() -> None:

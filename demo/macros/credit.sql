@@ -3,16 +3,16 @@
   to the whole.
 #}
 
-{# Quotient of two whole numbers that are not negative, cut. #}
+{# Quotient of two whole numbers that are not negative, cut. In brackets of its own, for engines that make it an operator. #}
 {% macro int_div(dividend, divisor) %}{{ adapter.dispatch('int_div')(dividend, divisor) }}{% endmacro %}
 {% macro clicktrail__int_div(dividend, divisor) %}(({{ dividend }}) / ({{ divisor }})){% endmacro %}
 {% macro duckdb__int_div(dividend, divisor) %}(({{ dividend }}) // ({{ divisor }})){% endmacro %}
-{% macro bigquery__int_div(dividend, divisor) %}div(({{ dividend }}), ({{ divisor }})){% endmacro %}
+{% macro bigquery__int_div(dividend, divisor) %}(div(({{ dividend }}), ({{ divisor }}))){% endmacro %}
 
 {# Its remainder. #}
 {% macro int_mod(dividend, divisor) %}{{ adapter.dispatch('int_mod')(dividend, divisor) }}{% endmacro %}
 {% macro default__int_mod(dividend, divisor) %}(({{ dividend }}) % ({{ divisor }})){% endmacro %}
-{% macro bigquery__int_mod(dividend, divisor) %}mod(({{ dividend }}), ({{ divisor }})){% endmacro %}
+{% macro bigquery__int_mod(dividend, divisor) %}(mod(({{ dividend }}), ({{ divisor }}))){% endmacro %}
 
 {# A whole number in 64 bits: sums of whole numbers are wider in some engines. #}
 {% macro whole(value) %}cast({{ value }} as bigint){% endmacro %}

@@ -110,7 +110,7 @@ first_value({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows
 first({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}
 {%- endmacro %}
 {% macro bigquery__first_by(value, order, rows) -%}
-array_agg({{ value }} order by {% if rows %}if({{ rows }}, 0, 1), {% endif %}{{ order }} limit 1)[offset(0)]
+array_agg({{ among(value, rows) }} order by {% if rows %}if({{ rows }}, 0, 1), {% endif %}{{ order }} limit 1)[offset(0)]
 {%- endmacro %}
 
 {% macro last_by(value, order, rows=none) %}{{ adapter.dispatch('last_by')(value, order, rows) }}{% endmacro %}
@@ -121,8 +121,11 @@ last_value({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows 
 last({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}
 {%- endmacro %}
 {% macro bigquery__last_by(value, order, rows) -%}
-array_agg({{ value }} order by {% if rows %}if({{ rows }}, 0, 1), {% endif %}{{ order | replace(', ', ' desc, ') }} desc limit 1)[offset(0)]
+array_agg({{ among(value, rows) }} order by {% if rows %}if({{ rows }}, 0, 1), {% endif %}{{ order | replace(', ', ' desc, ') }} desc limit 1)[offset(0)]
 {%- endmacro %}
+
+{# BigQuery's aggregates have no filter: rows that don't count come last, and are null where no row counts. #}
+{% macro among(value, rows) %}{% if rows %}if({{ rows }}, {{ value }}, null){% else %}{{ value }}{% endif %}{% endmacro %}
 
 {# The texts of a group in an order, each with its length: no name can break it [2.29]. #}
 {% macro joined_path(text, order) -%}

@@ -31,7 +31,7 @@ pub fn query_value(url: &str, key: &str) -> Option<String> {
     Some(decoded(value))
 }
 
-/// Decodes `%XX` and `+`; a `%` without two digits stays, broken UTF-8 becomes U+FFFD.
+/// Decodes `%XX` and `+`; a `%` without two digits stays, and a value that is not UTF-8 stays whole.
 fn decoded(value: &str) -> String {
     let bytes = value.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -50,7 +50,7 @@ fn decoded(value: &str) -> String {
         }
         at += 1;
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    String::from_utf8(decoded).unwrap_or_else(|_| value.to_owned())
 }
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(query_value(url, "source"), None);
         assert_eq!(query_value("https://a.example/#/page?x=1", "x").as_deref(), Some("1"));
         assert_eq!(query_value("/?a=%zz%4&b=%ff", "a").as_deref(), Some("%zz%4"));
-        assert_eq!(query_value("/?a=%zz%4&b=%ff", "b").as_deref(), Some("\u{fffd}"));
+        assert_eq!(query_value("/?a=%zz%4&b=%ff+x", "b").as_deref(), Some("%ff+x"));
         assert_eq!(query_value("/?a=b=c?d", "a").as_deref(), Some("b=c"));
     }
 }

@@ -103,7 +103,8 @@ fn scan<'a>(url: &'a str, found: &mut [Option<Cow<'a, str>>; URL_PARAMS.len()]) 
     }
 }
 
-/// Percent-decodes once, `+` as space; bytes that are not UTF-8 become U+FFFD.
+/// Percent-decodes once, `+` as space. A value that is not UTF-8 then stays as it was sent: nothing is lost, and SQL of other
+/// engines can say the same.
 fn decode(value: &str) -> Cow<'_, str> {
     if !value.contains(['%', '+']) {
         return Cow::Borrowed(value);
@@ -125,7 +126,7 @@ fn decode(value: &str) -> Cow<'_, str> {
         }
         at += 1;
     }
-    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
+    String::from_utf8(decoded).map_or(Cow::Borrowed(value), Cow::Owned)
 }
 
 fn hex_byte(digits: &[u8]) -> Option<u8> {
@@ -288,7 +289,7 @@ mod tests {
     fn broken_escapes_stay_as_they_are() {
         assert_eq!(decode("50%"), "50%");
         assert_eq!(decode("%zz%4"), "%zz%4");
-        assert_eq!(decode("%ff"), "\u{fffd}");
+        assert_eq!(decode("%ff+x"), "%ff+x");
     }
 
     #[test]
