@@ -17,6 +17,7 @@ pub mod heuristics;
 pub mod markov;
 pub mod paths;
 mod random;
+mod recent;
 pub mod shapley;
 mod solve;
 #[cfg(test)]

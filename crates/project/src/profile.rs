@@ -29,6 +29,14 @@ impl Adapter {
             Self::Postgres => "postgres",
         }
     }
+
+    /// The adapter that templates are rendered for: no model runs in PostgreSQL, and no macro needs to know it.
+    pub(crate) fn renders_as(self) -> Self {
+        match self {
+            Self::Postgres => Self::Clicktrail,
+            other => other,
+        }
+    }
 }
 
 /// The chosen target of the chosen profile.

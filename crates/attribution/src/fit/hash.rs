@@ -31,23 +31,3 @@ impl Hasher for Spread {
         self.0 = product ^ (product >> 32);
     }
 }
-
-/// Keys that are hashes already.
-#[derive(Debug, Default)]
-pub(super) struct Already(u64);
-
-impl Hasher for Already {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}

@@ -5,11 +5,15 @@
 //! the number of journeys.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use crate::AttributionError;
 
-use super::hash::{Already, Spread};
+use super::hash::Spread;
+use super::recent::Recent;
 
 /// Channels are numbered with 16 bits, of which the chain keeps two values for itself.
 pub const CHANNELS_MAX: usize = 65_000;
@@ -32,12 +36,20 @@ pub struct Path<'a> {
 pub struct PathCounts {
     channels: Vec<String>,
     steps: Vec<u16>,
-    ends: Vec<usize>,
-    converted: Vec<u64>,
-    lost: Vec<u64>,
-    value_micros: Vec<i64>,
+    /// One for each path.
+    counted: Vec<Counted>,
     /// Conversions of journeys without a touch: no channel can get them.
     untouched: u64,
+}
+
+/// What is known of a path, in one place: paths come in no order, and each array would be another wait for memory.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    /// Where its steps end; they begin where those of the path before end.
+    end: usize,
+    converted: u64,
+    lost: u64,
+    value_micros: i64,
 }
 
 /// How many journeys a channel was part of.
@@ -57,23 +69,20 @@ impl PathCounts {
 
     /// Number of distinct paths.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.counted.len()
     }
 
     /// Whether there is no path with a touch.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.counted.is_empty()
     }
 
     /// The path of a number below [`PathCounts::len`].
+    #[inline]
     pub fn path(&self, at: usize) -> Path<'_> {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        Path {
-            steps: &self.steps[start..self.ends[at]],
-            converted: self.converted[at],
-            lost: self.lost[at],
-            value_micros: self.value_micros[at],
-        }
+        let start = at.checked_sub(1).map_or(0, |before| self.counted[before].end);
+        let Counted { end, converted, lost, value_micros } = self.counted[at];
+        Path { steps: &self.steps[start..end], converted, lost, value_micros }
     }
 
     /// All paths, in no order that means anything.
@@ -95,12 +104,12 @@ impl PathCounts {
 
     /// Converted journeys with a touch.
     pub fn conversions(&self) -> u64 {
-        self.converted.iter().sum()
+        self.counted.iter().map(|path| path.converted).sum()
     }
 
     /// Journeys with a touch.
     pub fn journeys(&self) -> u64 {
-        self.conversions() + self.lost.iter().sum::<u64>()
+        self.conversions() + self.counted.iter().map(|path| path.lost).sum::<u64>()
     }
 
     /// Converted journeys without a touch; no fit knows of them.
@@ -115,7 +124,7 @@ impl PathCounts {
 
     /// Value of all conversions, millionths.
     pub fn value_micros(&self) -> i64 {
-        self.value_micros.iter().sum()
+        self.counted.iter().map(|path| path.value_micros).sum()
     }
 
     /// Journeys and conversions that each channel was part of, in the order of the channels.
@@ -174,25 +183,33 @@ impl PathCounts {
 pub struct PathCountsBuilder {
     counts: PathCounts,
     numbers: HashMap<String, u16, BuildHasherDefault<Spread>>,
-    /// Hash of a path's steps → the newest path with that hash.
-    newest: HashMap<u64, u32, BuildHasherDefault<Already>>,
-    /// For each path, the one before it with the same hash.
-    before: Vec<u32>,
+    /// Channels that were asked for lately.
+    recent: Recent,
+    /// Numbers of the paths, by their steps.
+    known: HashTable<u32>,
+    /// Seeded anew each time: who sends paths can't choose ones that collide.
     hasher: RandomState,
     journeys: u64,
     /// Sum of all values without their signs, so that sums of products stay inside 128 bits.
     absolute: u64,
 }
 
-/// No path before.
-const NONE: u32 = u32::MAX;
-
 impl PathCountsBuilder {
     /// The number of a channel, a new one when the name is new.
     ///
     /// # Errors
     /// [`AttributionError::TooManyChannels`].
+    #[inline]
     pub fn channel(&mut self, name: &str) -> Result<u16, AttributionError> {
+        if let Some(number) = self.recent.get(name, &self.counts.channels) {
+            return Ok(number);
+        }
+        let number = self.number(name)?;
+        self.recent.set(name, number);
+        Ok(number)
+    }
+
+    fn number(&mut self, name: &str) -> Result<u16, AttributionError> {
         if let Some(&number) = self.numbers.get(name) {
             return Ok(number);
         }
@@ -239,28 +256,22 @@ impl PathCountsBuilder {
         if converted == 0 && lost == 0 {
             return Ok(());
         }
-        let hash = self.hasher.hash_one(steps);
-        let first = self.newest.get(&hash).copied().unwrap_or(NONE);
-        let mut at = first;
-        while at != NONE {
-            let index = at as usize;
-            if self.counts.path(index).steps == steps {
-                self.counts.converted[index] += converted;
-                self.counts.lost[index] += lost;
-                self.counts.value_micros[index] += value_micros;
-                return Ok(());
-            }
-            at = self.before[index];
+        let (counts, hasher) = (&mut self.counts, &self.hasher);
+        let hash = hasher.hash_one(steps);
+        let found = self.known.find(hash, |&at| counts.path(at as usize).steps == steps);
+        if let Some(&at) = found {
+            let path = &mut counts.counted[at as usize];
+            path.converted += converted;
+            path.lost += lost;
+            path.value_micros += value_micros;
+            return Ok(());
         }
-        let number = u32::try_from(self.counts.len()).ok().filter(|number| *number != NONE);
-        let too_many = AttributionError::CountsTooLarge { what: "distinct paths" };
-        self.newest.insert(hash, number.ok_or(too_many)?);
-        self.before.push(first);
-        self.counts.steps.extend_from_slice(steps);
-        self.counts.ends.push(self.counts.steps.len());
-        self.counts.converted.push(converted);
-        self.counts.lost.push(lost);
-        self.counts.value_micros.push(value_micros);
+        let number = u32::try_from(counts.len())
+            .map_err(|_| AttributionError::CountsTooLarge { what: "distinct paths" })?;
+        counts.steps.extend_from_slice(steps);
+        counts.counted.push(Counted { end: counts.steps.len(), converted, lost, value_micros });
+        let hash_of = |&at: &u32| hasher.hash_one(counts.path(at as usize).steps);
+        self.known.insert_unique(hash, number, hash_of);
         Ok(())
     }
 

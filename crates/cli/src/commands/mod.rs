@@ -97,7 +97,7 @@ pub(crate) enum Command {
     /// Fetch an export that lies elsewhere
     #[cfg(feature = "bigquery")]
     Import(import::Args),
-    /// Give tables to others: BigQuery, PostgreSQL, Parquet, CSV; all of them replaced at once
+    /// Give tables to others: BigQuery, PostgreSQL, files; all of them replaced at once
     Publish(publish::Args),
     /// Print a page's table: overview, models, paths, conversions
     Export(export::Args),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use postgres::{Client, Config, config};
+use postgres::{Client, Config, NoTls, config};
 
 use super::fault::Fault;
 use super::tls::{self, Ssl, SslMode};
@@ -59,7 +59,10 @@ impl Settings {
         if let Some(password) = &self.password {
             config.password(password);
         }
-        let mut client = config.connect(tls::connector(&self.ssl)?)?;
+        let mut client = match self.ssl_mode() {
+            config::SslMode::Disable => config.connect(NoTls)?,
+            _ => config.connect(tls::connector(&self.ssl)?)?,
+        };
         if let Some(role) = &self.role {
             client.batch_execute(&format!("set role {}", super::replace::quoted(role)))?;
         }

@@ -54,7 +54,7 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Project> {
         fill(&mut vars, &options.embedded_vars);
     }
     let globals = Globals {
-        adapter: Some(target.adapter),
+        adapter: Some(target.adapter.renders_as()),
         target: target_fields(&target),
         docs: macros::docs(dir, &file)?,
         ..globals(options, &file, &vars)
@@ -113,7 +113,7 @@ fn target_fields(target: &Target) -> Map<String, Json> {
     let mut fields = target.fields.clone();
     // As in dbt, no model can write a password down.
     fields.retain(|key, _| !matches!(key.as_str(), "password" | "pass"));
-    fields.insert("type".into(), target.adapter.as_str().into());
+    fields.insert("type".into(), target.adapter.renders_as().as_str().into());
     fields
 }
 
