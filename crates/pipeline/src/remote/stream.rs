@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use clicktrail_engine::EngineError;
 use clicktrail_engine::bigquery::{
-    Appended, Client, Fault, FaultKind, Finalized, Load, Offered, Storage, WriteStream,
+    Appended, Client, Fault, FaultKind, Finalized, Load, Offered, Storage, TableId, WriteStream,
     arrow_schema, fields_of, json_batch,
 };
 use serde_json::Value;
@@ -187,7 +187,7 @@ impl Sender {
         format!("{}.{}.{TABLE}", self.client.settings().project, self.dataset).into()
     }
 
-    fn id(&self) -> clicktrail_engine::bigquery::TableId {
+    fn id(&self) -> TableId {
         table_id(&self.client, None, &self.dataset, TABLE)
     }
 
