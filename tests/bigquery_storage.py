@@ -16,7 +16,7 @@ import duckdb
 import pyarrow.parquet
 from bigquery import TOKEN, Shop, code
 from bigquery_server import DATASET, EXPORT, BigQuery
-from bigquery_storage_proxy import Cutter, Gateway, Refusal, closed_port
+from bigquery_storage_proxy import Cutter, Gateway, Refusal, closed_port, stranger
 from google.cloud.bigquery_storage_v1 import types
 from grpc import StatusCode
 from harness import Checks
@@ -141,6 +141,11 @@ def reading_broken(checks: Checks, place: Place) -> None:
     place.connect(place.server.port, job_retry_deadline_seconds="1")
     said = place.fetch("broken")
     checks.equal("the endpoint speaks something else", code(said), "E3105")
+    server = stranger()
+    place.connect(None, storage_api_endpoint=f"https://localhost:{server.port}", job_retry_deadline_seconds="1")
+    said = place.fetch("broken")
+    checks.equal("a certificate that nobody signed", (code(said), "certificate" in said.stderr), ("E3105", True))
+    server.stop(0)
     place.connect(None, storage_api_endpoint="http://bigquery.example")
     checks.equal("an endpoint without encryption", code(place.fetch("broken")), "E3108")
     place.connect(place.cutter.port)
