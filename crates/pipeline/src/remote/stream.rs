@@ -3,6 +3,7 @@
 //! Each event is in once: its number is that of its row in a write stream of its producer, or is in the id of a load
 //! job. Which of the two, and where the stream is, the table of [`Producers`] says to every machine.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -134,7 +135,7 @@ impl Sender {
         let Sending { lines, producer, offset } = sending;
         let count = lines.len() as u64;
         for _ in 0..WAYS_MAX {
-            let place = self.place(producer, offset)?;
+            let place = self.place(producer, offset..offset + count)?;
             if offset < place.began {
                 return Err(PipelineError::Setting {
                     message: format!("the producer `{producer}` began with number {}", place.began),
@@ -197,17 +198,20 @@ impl Sender {
         }
     }
 
-    /// Where a producer is; begins a way for it where it has none.
-    fn place(&mut self, producer: &str, offset: u64) -> Result<Place> {
+    /// Where a producer is; begins a way for it where it has none and some of these numbers are new.
+    fn place(&mut self, producer: &str, numbers: Range<u64>) -> Result<Place> {
         if let Some(open) = self.open.as_ref().filter(|open| open.producer == producer) {
             return Ok(open.place.clone());
         }
         self.finish()?;
         let open = match self.producers.place(producer)? {
-            None => self.begin(producer, 0, offset, offset)?,
+            None => self.begin(producer, 0, numbers.start, numbers.start)?,
+            Some(place) if numbers.end <= place.first || numbers.start < place.began => {
+                return Ok(place);
+            }
             Some(Place { generation, began, first, way: Way::Closed }) => {
-                if offset > first {
-                    return Err(missing(producer, first, offset));
+                if numbers.start > first {
+                    return Err(missing(producer, first, numbers.start));
                 }
                 self.begin(producer, generation + 1, began, first)?
             }
