@@ -7,14 +7,16 @@ through the Storage Write API is counted in the table, after answers were lost, 
 import json
 import subprocess
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet
 from bigquery import TOKEN, Shop, code
 from bigquery_server import DATASET, EXPORT, BigQuery
-from bigquery_storage_proxy import Cutter, Gateway, Refusal, closed_port
+from bigquery_storage_proxy import Cutter, Gateway, Refusal, closed_port, stranger
 from google.cloud.bigquery_storage_v1 import types
 from grpc import StatusCode
 from harness import Checks
@@ -60,13 +62,14 @@ def sending(producer: str, offset: int, count: int) -> list[str]:
     return ["stream", "--count", str(count), "--seed", "7", "--producer", producer, "--offset", str(offset), "-o", "json"]
 
 
-def unlike(place: Place, out: str, like: str = "rest") -> str:
-    """How the files of two folders differ in columns or rows; empty when they do not."""
-    folders = [place.shop.path / like, place.shop.path / out]
-    names = [sorted(file.name for file in folder.iterdir()) for folder in folders]
-    if names[0] != names[1] or not names[0]:
-        return f"files {names}"
-    for name in names[0]:
+def unlike(place: Place, out: str, names: list[str] | None = None) -> str:
+    """How the files of a folder differ in columns or rows from those that came over REST; empty when they do not."""
+    folders = [place.shop.path / "rest", place.shop.path / out]
+    there = [sorted(file.name for file in folder.iterdir()) for folder in folders]
+    names = names or there[0]
+    if there[1] != names or not names:
+        return f"files {there}"
+    for name in names:
         schemas = [pyarrow.parquet.read_schema(folder / name) for folder in folders]
         if not schemas[0].equals(schemas[1]):
             return f"{name}: columns differ"
@@ -138,16 +141,53 @@ def reading_broken(checks: Checks, place: Place) -> None:
     place.connect(place.server.port, job_retry_deadline_seconds="1")
     said = place.fetch("broken")
     checks.equal("the endpoint speaks something else", code(said), "E3105")
+    server = stranger()
+    place.connect(None, storage_api_endpoint=f"https://localhost:{server.port}", job_retry_deadline_seconds="1")
+    said = place.fetch("broken")
+    checks.equal("a certificate that nobody signed", (code(said), "certificate" in said.stderr), ("E3105", True))
+    server.stop(0)
     place.connect(None, storage_api_endpoint="http://bigquery.example")
     checks.equal("an endpoint without encryption", code(place.fetch("broken")), "E3108")
     place.connect(place.cutter.port)
+
+
+def expired(checks: Checks, place: Place) -> None:
+    """A token that ends early is replaced by another one."""
+    given: list[str] = []
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def log_message(self, *_) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            given.append(f"{TOKEN}-{len(given)}")
+            text = json.dumps({"access_token": given[-1], "expires_in": 3600}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+    endpoint = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=endpoint.serve_forever, daemon=True).start()
+    profile = place.shop.path / "profiles.yml"
+    keys = f'refresh_token: r, client_id: c, client_secret: s, token_uri: "http://127.0.0.1:{endpoint.server_port}/token"'
+    profile.write_text(profile.read_text().replace(f"token: {TOKEN}", keys))
+    place.gateway.calls.clear()
+    said = place.fetch("expired", table="events_20260901", refusals=[Refusal("ReadRows", StatusCode.UNAUTHENTICATED, after=True)])
+    sent = [headers["authorization"] for _, headers in place.gateway.calls]
+    checks.equal("a token that ends early: another one", (said.returncode, len(given), sent[0], sent[-1]), (0, 2, f"Bearer {given[0]}", f"Bearer {given[-1]}"))
+    checks.holds("a token that ends early: the same file", unlike(place, "expired", names=["events_20260901.parquet"]))
+    place.connect(place.cutter.port)
+    endpoint.shutdown()
 
 
 def writing(checks: Checks, place: Place) -> None:
     uploads = lambda: len([path for _, path, _ in place.server.requests if path.startswith("/upload")])  # noqa: E731
     checks.equal("ten events", (place.send("p", 0), place.rows()), ((10, 0, 10), 10))
     checks.equal("they went through the Storage Write API", len([1 for method, _ in place.gateway.calls if method == "AppendRows"]), 1)
-    checks.equal("the same numbers again add nothing", (place.send("p", 0), place.rows()), ((0, 10, 10), 10))
+    count = uploads()
+    checks.equal("the same numbers again add nothing", (place.send("p", 0), place.rows(), uploads() - count), ((0, 10, 10), 10, 0))
     checks.equal("numbers that overlap add the rest", (place.send("p", 5), place.rows()), ((5, 5, 15), 15))
     said = place.send("p", 100), place.rows()
     checks.equal("a gap is refused", (said[0].startswith("E"), said[1]), (True, 15))
@@ -241,7 +281,7 @@ def main() -> None:
             place = Place(Path(folder), server, gateway)
             for file in sorted((place.shop.path / "data").glob("events_*.parquet")):
                 server.load_parquet(file, EXPORT, file.stem)
-            for check in (reading, reading_refused, reading_broken, writing, writing_open, writing_refused, writing_together):
+            for check in (reading, reading_refused, reading_broken, expired, writing, writing_open, writing_refused, writing_together):
                 check(checks, place)
             log = (place.shop.path / "target" / "logs" / "clicktrail.log").read_text()
             checks.holds("the token is told nowhere", "it is" if TOKEN in place.shop.told + log else "")

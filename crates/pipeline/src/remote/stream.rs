@@ -3,12 +3,13 @@
 //! Each event is in once: its number is that of its row in a write stream of its producer, or is in the id of a load
 //! job. Which of the two, and where the stream is, the table of [`Producers`] says to every machine.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use clicktrail_engine::EngineError;
 use clicktrail_engine::bigquery::{
-    Appended, Client, Fault, FaultKind, Finalized, Load, Offered, Storage, WriteStream,
+    Appended, Client, Fault, FaultKind, Finalized, Load, Offered, Storage, TableId, WriteStream,
     arrow_schema, fields_of, json_batch,
 };
 use serde_json::Value;
@@ -134,7 +135,7 @@ impl Sender {
         let Sending { lines, producer, offset } = sending;
         let count = lines.len() as u64;
         for _ in 0..WAYS_MAX {
-            let place = self.place(producer, offset)?;
+            let place = self.place(producer, offset..offset + count)?;
             if offset < place.began {
                 return Err(PipelineError::Setting {
                     message: format!("the producer `{producer}` began with number {}", place.began),
@@ -187,7 +188,7 @@ impl Sender {
         format!("{}.{}.{TABLE}", self.client.settings().project, self.dataset).into()
     }
 
-    fn id(&self) -> clicktrail_engine::bigquery::TableId {
+    fn id(&self) -> TableId {
         table_id(&self.client, None, &self.dataset, TABLE)
     }
 
@@ -197,17 +198,20 @@ impl Sender {
         }
     }
 
-    /// Where a producer is; begins a way for it where it has none.
-    fn place(&mut self, producer: &str, offset: u64) -> Result<Place> {
+    /// Where a producer is; begins a way for it where it has none and some of these numbers are new.
+    fn place(&mut self, producer: &str, numbers: Range<u64>) -> Result<Place> {
         if let Some(open) = self.open.as_ref().filter(|open| open.producer == producer) {
             return Ok(open.place.clone());
         }
         self.finish()?;
         let open = match self.producers.place(producer)? {
-            None => self.begin(producer, 0, offset, offset)?,
+            None => self.begin(producer, 0, numbers.start, numbers.start)?,
+            Some(place) if numbers.end <= place.first || numbers.start < place.began => {
+                return Ok(place);
+            }
             Some(Place { generation, began, first, way: Way::Closed }) => {
-                if offset > first {
-                    return Err(missing(producer, first, offset));
+                if numbers.start > first {
+                    return Err(missing(producer, first, numbers.start));
                 }
                 self.begin(producer, generation + 1, began, first)?
             }
