@@ -271,7 +271,7 @@ fn the_other_pages(up: &Up, d: &str, when: &str) {
 
 /// [2.15] Conversions whose window starts before the first loaded day are left out of first clicks, and counted.
 fn the_first_touches(up: &Up) {
-    let days = up.rows("select cast(first_date as varchar) as day from int_loaded_days");
+    let days = up.rows("select cast(min(session_date) as varchar) as day from int_sessions");
     let first: chrono::NaiveDate = days[0]["day"].as_str().unwrap().parse().unwrap();
     let (from, to) = (first + chrono::Duration::days(70), first + chrono::Duration::days(110));
     let d = format!("d={from}..{to}&cmp=none");

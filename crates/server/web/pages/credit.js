@@ -66,12 +66,16 @@ export function creditColumns({ credit, state, currency, first, last, bars = fal
       id: "shift", label: models.length > 2 ? `${f.modelName(first)} → ${f.modelName(last).toLowerCase()}` : "Shift", num: true, value: (row) => of(row, last) - of(row, first),
       show: (row, foot) => {
         if (foot) return credit.reconciled === false ? html`<span class="bad">does not reconcile</span>` : html`<span class="good" title="reconciled"><span class="only-roomy">reconciled </span>✓</span>`;
+        if (isUneven(credit, first, last)) return html`<span class="muted" title="One of the two leaves conversions out: compare the shares, or count them all the same">–</span>`;
         const moved = f.shift(of(row, first), of(row, last), (value) => (state.v === "rev" ? f.money(value, currency) : f.count(Math.round(value * 100) / 100)));
         return html`<span class=${moved.direction ? "" : "muted"}><span class="muted" aria-hidden="true">${moved.direction > 0 ? "▶ " : moved.direction < 0 ? "◀ " : ""}</span>${moved.text}${moved.share && html`<span class="only-roomy"> (${moved.share})</span>`}</span>`;
       },
     }] : []),
   ];
 }
+
+/** Whether one of the two leaves conversions out that the other counts: their numbers are then of different conversions. */
+export const isUneven = (credit, first, last) => Boolean(credit?.left_out?.[first]) !== Boolean(credit?.left_out?.[last]);
 
 /** The last row of the table. */
 export const totalRow = (credit) => (credit ? { name: "total", values: credit.total } : null);

@@ -11,7 +11,7 @@ import { Empty } from "../ui/state.js";
 import { Word } from "../ui/menu.js";
 import { Table, grid } from "../ui/table.js";
 import { Notices, stampOf, useFollowing } from "./report.js";
-import { Legend, ModelPick, ValueSwitch, brokenText, creditColumns, figure, rowsOf, totalRow } from "./credit.js";
+import { Legend, ModelPick, ValueSwitch, brokenText, creditColumns, figure, isUneven, rowsOf, totalRow } from "./credit.js";
 
 /** What a shift means, in words: `ends` are the names of the models where they are not one of the first and one of the last touch. */
 export function lean(first, last, ends = null) {
@@ -37,7 +37,7 @@ export function Models({ state }) {
   const order = state.sort === "size" ? "size" : "shift";
   const named = rows.filter((row) => !row.other).sort((a, b) => (order === "size" ? 0 : gap(b) - gap(a)) || of(b, last) - of(a, last));
   const opens = first.startsWith("first_") && last.startsWith("last_"), ends = opens ? null : [f.modelName(first), f.modelName(last)];
-  const bells = named.slice(0, MOST).map((row) => ({ name: row.name, first: of(row, first), last: of(row, last), note: lean(of(row, first), of(row, last), ends) }));
+  const bells = named.slice(0, MOST).map((row) => ({ name: row.name, first: of(row, first), last: of(row, last), note: isUneven(credit, first, last) ? "" : lean(of(row, first), of(row, last), ends) }));
   const columns = creditColumns({ credit, state, currency, first, last });
   const stamp = stampOf(state, meta), names = [f.modelName(first), f.modelName(last)], cli = meta?.open_in_cli && `${meta.open_in_cli} -o csv`;
   const written = (values) => (state.v === "rev" ? (v) => f.shortMoney(v, currency) : f.counting(values));
