@@ -57,10 +57,11 @@ DEMO_SEEDS = {
         ["2", "mail", "Letters", "%", "email", "%", "2026-09-04", "2026-09-08"],
     ],
 }
-# The sample has none of what these are made of: spend, rates, own rules and fits are empty as delivered, refunds it has none.
+# The sample has none of what these are made of: spend, rates, own rules and fits are empty as delivered, and it has neither
+# refunds nor Google's own source of a session.
 SAMPLE_EMPTY = {
     "ad_spend", "exchange_rates", "stg_exchange_rates", "own_source_categories", "own_channel_rules", "fit_channel_weights", "int_spend",
-    "weights_markov", "weights_shapley", "int_refunds", "fct_refunds", "mart_refunds_daily",
+    "weights_markov", "weights_shapley", "int_refunds", "fct_refunds", "mart_refunds_daily", "mart_roas", "mart_parity",
 }
 
 PROFILE = """
