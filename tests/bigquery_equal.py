@@ -33,6 +33,7 @@ SAMPLE_LACKS = [
     "collected_traffic_source", "batch_page_id", "batch_ordering_id", "batch_event_index", "session_traffic_source_last_click",
 ]
 DBT_DATASET = "dbt_shop"
+DBT = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors"]
 
 DEMO_VARS = {
     "ga4_dataset": EXPORT,
@@ -56,10 +57,11 @@ DEMO_SEEDS = {
         ["2", "mail", "Letters", "%", "email", "%", "2026-09-04", "2026-09-08"],
     ],
 }
-# The sample has none of what these are made of: spend, rates, own rules and fits are empty as delivered, refunds it has none.
+# The sample has none of what these are made of: spend, rates, own rules and fits are empty as delivered, and it has neither
+# refunds nor Google's own source of a session.
 SAMPLE_EMPTY = {
     "ad_spend", "exchange_rates", "stg_exchange_rates", "own_source_categories", "own_channel_rules", "fit_channel_weights", "int_spend",
-    "weights_markov", "weights_shapley", "int_refunds", "fct_refunds", "mart_refunds_daily",
+    "weights_markov", "weights_shapley", "int_refunds", "fct_refunds", "mart_refunds_daily", "mart_roas", "mart_parity",
 }
 
 PROFILE = """
@@ -83,10 +85,13 @@ def profile(server: BigQuery) -> str:
     return PROFILE.format(project=PROJECT, dataset=DATASET, dbt=DBT_DATASET, url=server.url, emulator=emulator)
 
 
+def environment() -> dict[str, str]:
+    return {**clean_environment(), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+
+
 def dbt(project: Path, *arguments: str) -> None:
-    command = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", *arguments, "--profiles-dir", "."]
-    environment = {**clean_environment(), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
-    said = subprocess.run(command, cwd=project, capture_output=True, text=True, env=environment)
+    command = [*DBT, *arguments, "--profiles-dir", "."]
+    said = subprocess.run(command, cwd=project, capture_output=True, text=True, env=environment())
     if said.returncode != 0:
         sys.exit(f"{' '.join(command)} failed\n{said.stdout}{said.stderr}")
     print(f"  {project.name}: {said.stdout.strip().splitlines()[-1]}")
@@ -195,12 +200,14 @@ class Four:
     def unit_tests(self, by: str) -> None:
         """One fixture for each rule, with the vars as they come or as the fixture has them; the embedded engine and DuckDB
         run them in every build."""
-        unit, plain = ["--select", "test_type:unit"], json.dumps({"ga4_dataset": self.dataset})
+        given = ["test", "--select", "test_type:unit", "--vars", json.dumps({"ga4_dataset": self.dataset})]
         if by == "clicktrail":
-            clicktrail(self.path, "test", *unit, "--quiet", "--target", "bigquery", "--vars", plain)
+            command = [str(binary()), *given, "--target", "bigquery", "--quiet"]
         else:
-            dbt(self.path, "test", *unit, "--target", "dbt", "--vars", plain, "--target-path", "target/unit")
-        self.took(f"unit tests by {by} on BigQuery")
+            command = [*DBT, *given, "--target", "dbt", "--profiles-dir", ".", "--target-path", "target/unit"]
+        said = subprocess.run(command, cwd=self.path, capture_output=True, text=True, env=environment())
+        self.checks.holds(f"unit tests by {by} on BigQuery", "" if said.returncode == 0 else (said.stdout + said.stderr)[-4000:])
+        self.took(f"unit tests by {by}")
 
     def parse(self) -> None:
         """Each statement sent is GoogleSQL."""

@@ -103,8 +103,8 @@ fn scan<'a>(url: &'a str, found: &mut [Option<Cow<'a, str>>; URL_PARAMS.len()]) 
     }
 }
 
-/// Percent-decodes once, `+` as space. A value that is not UTF-8 then stays as it was sent: nothing is lost, and SQL of other
-/// engines can say the same.
+/// Percent-decodes once, `+` as space. A value that is not UTF-8 then stays as it was sent, which
+/// the SQL of other engines can say too.
 fn decode(value: &str) -> Cow<'_, str> {
     if !value.contains(['%', '+']) {
         return Cow::Borrowed(value);
