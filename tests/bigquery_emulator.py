@@ -16,7 +16,6 @@ Those of the Storage APIs: `bigquery_emulator_storage`.
 import sys
 from functools import lru_cache
 
-import bigquery_emulator_storage  # noqa: F401
 import sqlglot
 from bqemulator import cli
 from bqemulator.sql import catalog_schema, inner_query, rules
@@ -59,6 +58,10 @@ class TextAsBytes(rules.TranslationRule):
 
     def rewrite(self, node: exp.Expression) -> exp.Expression:
         return exp.Anonymous(this="encode", expressions=[node.this.copy()])
+
+
+# Reads the rules as they are by now.
+import bigquery_emulator_storage  # noqa: E402, F401
 
 
 def main() -> None:

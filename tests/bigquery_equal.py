@@ -58,10 +58,10 @@ DEMO_SEEDS = {
     ],
 }
 # The sample has none of what these are made of: spend, rates, own rules and fits are empty as delivered, and it has neither
-# refunds nor Google's own source of a session.
+# refunds nor Google's own source of a session; and each of its few buyers came by a click.
 SAMPLE_EMPTY = {
     "ad_spend", "exchange_rates", "stg_exchange_rates", "own_source_categories", "own_channel_rules", "fit_channel_weights", "int_spend",
-    "weights_markov", "weights_shapley", "int_refunds", "fct_refunds", "mart_refunds_daily", "mart_roas", "mart_parity",
+    "weights_markov", "weights_shapley", "int_refunds", "fct_refunds", "mart_refunds_daily", "mart_roas", "mart_parity", "int_untouched",
 }
 
 PROFILE = """
