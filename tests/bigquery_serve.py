@@ -117,7 +117,7 @@ def before_tables(checks: Checks, shop: Shop, there: BigQuery) -> None:
 
 def as_there(checks: Checks, shop: Shop, server: Server) -> None:
     """What pages say is what SQL in BigQuery says."""
-    overview = page(server, "overview")
+    overview = page(server, "overview?cut=in")
     data, told = overview["data"], overview["meta"]["definition"]
     days = f"between '{data['period']['from']}' and '{data['period']['to']}'"
     of = f"event_name = '{told['conversion']}' and conversion_date {days}"
@@ -127,7 +127,7 @@ def as_there(checks: Checks, shop: Shop, server: Server) -> None:
     checks.holds("overview: there are some", "" if counted["n"] else "none")
     sessions = shop.sql(f"select count(*) as n from int_sessions where session_date {days}")[0]["n"]
     checks.equal("overview: sessions", int(shown["sessions"]), sessions)
-    for what, answer in [("overview", data), ("models", page(server, "models")["data"])]:
+    for what, answer in [("overview", data), ("models", page(server, "models?cut=in")["data"])]:
         rows = shop.sql(f"select channel, attribution_model as m, sum(credit_micros) as c from fct_credits where {of} group by 1, 2")
         wanted = {(row["m"], row["channel"]): Decimal(row["c"]) / 10**6 for row in rows if row["m"] in answer["credit"]["models"]}
         found = {(m, row["name"]): Decimal(value["conversions"]) for row in answer["credit"]["rows"] for m, value in row["values"].items()}

@@ -1,5 +1,6 @@
 //! Rows that could not be read: kept up to a limit, an error beyond it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,7 +32,8 @@ pub struct Reject {
 #[derive(Debug, Default)]
 pub struct Rejects {
     max_bad_rows: u64,
-    kept: Mutex<Vec<Reject>>,
+    /// By file and line: a file that a query reads twice has each of its bad rows once.
+    kept: Mutex<BTreeMap<(PathBuf, u64), Reject>>,
 }
 
 impl Rejects {
@@ -60,12 +62,12 @@ impl Rejects {
             raw: String::from_utf8_lossy(raw).into_owned(),
         };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push(reject);
+        kept.insert((reject.file.clone(), line), reject);
         let seen = kept.len() as u64;
         if seen <= self.max_bad_rows {
             return Ok(());
         }
-        match kept.iter().min_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line))) {
+        match kept.values().next() {
             Some(first) => Err(IngestError::TooManyBadRows {
                 seen,
                 limit: self.max_bad_rows,
@@ -89,9 +91,7 @@ impl Rejects {
 
     /// The bad rows in order of (file, line), independent of the order of reading.
     pub fn rows(&self) -> Vec<Reject> {
-        let mut rows = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        rows.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-        rows
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Schema of [`Rejects::to_batch`]: `file`, `line`, `reason`, `raw`.
@@ -124,5 +124,23 @@ impl Rejects {
             ],
         )
         .map_err(IngestError::internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_is_read_twice_counts_once() {
+        let rejects = Rejects::new(2);
+        let (one, other) = (Path::new("a.ndjson"), Path::new("b.ndjson"));
+        for _ in 0..2 {
+            rejects.push(other, 3, "odd", b"{").unwrap();
+            rejects.push(one, 7, "odd", b"{").unwrap();
+        }
+        assert_eq!(rejects.len(), 2);
+        let error = rejects.push(one, 8, "odd", b"{").unwrap_err();
+        assert!(error.to_string().contains("3 seen, 2 allowed; first a.ndjson:7"), "{error}");
     }
 }

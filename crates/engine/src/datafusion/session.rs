@@ -7,14 +7,14 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
-use datafusion::common::TableReference;
+use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
@@ -237,6 +237,16 @@ impl Session {
         let slot = Slot::new(schema);
         self.register(name, Arc::new(SlotTable(slot.clone(), Look::WhenRun)))?;
         Ok(slot)
+    }
+
+    /// Makes a table without rows, known to be so when plans are made: what only serves to join it is not read.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`].
+    pub fn add_empty(&self, name: &str, schema: &SchemaRef) -> Result<()> {
+        let schema = Arc::new(DFSchema::try_from(Arc::clone(schema)).map_err(internal)?);
+        let nothing = EmptyRelation { produce_one_row: false, schema };
+        self.register(name, Arc::new(ViewTable::new(LogicalPlan::EmptyRelation(nothing), None)))
     }
 
     /// Makes a feed readable; with `leaves`, only those paths of it (see [`Feed::schema`]).

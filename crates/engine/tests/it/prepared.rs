@@ -1,10 +1,11 @@
 //! Plans that are kept and run again over other rows.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use clicktrail_engine::datafusion::{Prepared, Session};
+use clicktrail_engine::datafusion::{Feed, FeedRows, Prepared, Session};
 
 use crate::session;
 
@@ -82,4 +83,43 @@ fn a_run_sees_nothing_of_the_run_before() {
         late.set(vec![events(rows)]);
         assert_eq!(count(&session, &prepared), expected, "{rows:?}");
     }
+}
+
+/// Counts how often it is read.
+#[derive(Debug, Default)]
+struct Counted(AtomicUsize);
+
+impl Feed for Counted {
+    fn schema(&self, _: Option<&[String]>) -> SchemaRef {
+        schema()
+    }
+
+    fn partitions(&self) -> usize {
+        1
+    }
+
+    fn read(&self, _: usize, leaves: &[String]) -> Result<FeedRows, String> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let columns: Vec<usize> =
+            leaves.iter().map(|leaf| schema().index_of(leaf).unwrap()).collect();
+        let rows = events(&[(1, "ann", 1), (1, "bob", 2)]).project(&columns).unwrap();
+        Ok(Box::new(std::iter::once(Ok(rows))))
+    }
+}
+
+#[test]
+fn nothing_is_read_for_the_sake_of_an_empty_table() {
+    let (session, _dir) = session();
+    let days = Arc::new(Counted::default());
+    session.add_live_feed("daily", Arc::clone(&days) as _, None).unwrap();
+    session.add_empty("stream", &schema()).unwrap();
+    let sql = "
+        select person from daily
+        union all
+        select stream.person from (select distinct day from daily) as taken
+        right join stream on taken.day = stream.day
+        where taken.day is null";
+    let prepared = session.prepare(&session.plan(sql).unwrap()).unwrap();
+    assert_eq!(count(&session, &prepared), 2);
+    assert_eq!(days.0.load(Ordering::Relaxed), 1);
 }

@@ -229,8 +229,8 @@ fn generated_in(shop: Shop, seed: u64, variant: Variant) {
     if signs_in {
         check_signed_in(&shop);
     }
-    // That the rule of refunds had something to judge.
-    assert_ne!(shop.value("select count(*) from fct_refunds"), "0");
+    // That the rule of refunds had something to judge; the seeds of those who sign in have no refund of a known order.
+    assert!(signs_in || shop.value("select count(*) from fct_refunds") != "0");
     check_with(&shop, variant, known, true);
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use clicktrail_engine::datafusion::{Plan, Prepared, Session, Slot};
+use clicktrail_engine::datafusion::{Feed as _, Plan, Prepared, Session, Slot};
 use clicktrail_engine::delta::{
     DataFile, Removal, Snapshot, TableWriter, WriterSettings, stored_schema,
 };
@@ -293,7 +293,7 @@ impl Worker {
         let mut feeds = BTreeMap::new();
         for (name, leaves) in &layout.feeds {
             let feed = run.catalog.feeds.empty();
-            session.add_live_feed(name, Arc::clone(&feed) as _, Some(leaves.clone()))?;
+            add_feed(run, &session, name, &feed, Some(leaves))?;
             feeds.insert(name.clone(), feed);
         }
         for input in &layout.shared {
@@ -321,7 +321,7 @@ impl Worker {
                 let columns: Vec<String> = cluster.iter().map(|column| quoted(column)).collect();
                 format!("select * from (\n{}\n) order by {}", member.sql, columns.join(", "))
             };
-            let plan = plan_member(&session, layout, &feeds, &sql)?;
+            let plan = plan_member(run, &session, layout, &feeds, &sql)?;
             plans.push(match is_planned_once {
                 true => Ready::Once(session.prepare(&plan)?),
                 false => Ready::Again(plan),
@@ -460,9 +460,26 @@ impl Worker {
     }
 }
 
+/// Makes a feed readable; one that has no file is empty in plans already, so that nothing is read for its sake.
+fn add_feed(
+    run: &Run<'_>,
+    session: &Session,
+    name: &str,
+    feed: &Arc<ExportFeed>,
+    leaves: Option<&Vec<String>>,
+) -> Result<()> {
+    if run.catalog.feeds.files(name).is_empty() {
+        session.add_empty(name, &feed.schema(leaves.map(Vec::as_slice)))?;
+    } else {
+        session.add_live_feed(name, Arc::clone(feed) as _, leaves.cloned())?;
+    }
+    Ok(())
+}
+
 /// Plans a member over feeds reduced to the leaves that are read; SQL that merely names another leaf, in a
 /// column that nobody uses, gets whole feeds instead.
 fn plan_member(
+    run: &Run<'_>,
     session: &Session,
     layout: &Layout<'_>,
     feeds: &BTreeMap<String, Arc<ExportFeed>>,
@@ -473,7 +490,7 @@ fn plan_member(
         Err(error) if layout.feeds.is_empty() => Err(error.into()),
         Err(_) => {
             for (name, feed) in feeds {
-                session.add_live_feed(name, Arc::clone(feed) as _, None)?;
+                add_feed(run, session, name, feed, None)?;
             }
             Ok(session.plan(sql)?)
         }
