@@ -197,7 +197,7 @@ def leaving(checks: Checks, web, journey: str) -> None:
 
 def reproduced(checks: Checks, web, sql) -> None:
     """What a page says of its numbers on the command line is true: `clicktrail query` runs every query it tells."""
-    for path in ("/", "/models?by=source", "/paths?collapse=1", "/settings"):
+    for path in ("/", "/models?by=source&cut=in", "/paths?collapse=1", "/settings"):
         page = web.open(path)
         told = embedded(page)["body"]["meta"]["sql"]
         rows = {name: sql(text) for name, text in told.items() if not name.startswith("paths.sankey")}
@@ -251,19 +251,19 @@ def updated(checks: Checks, web) -> None:
 
 def shared(checks: Checks, web) -> None:
     """Attribution models that divide a conversion: parts are shown as parts, and any two can be compared."""
-    page = web.open("/models")
+    page = web.open("/models?cut=in")
     known = [model["name"] for model in embedded(page)["body"]["meta"]["definition"]["models_known"]]
     columns = page.evaluate("[...document.querySelectorAll('[data-panel=models-table] thead th')].length")
     checks.equal("every attribution model of the tables has its column", columns, len(known) + 2)
     page.get_by_label("First attribution model").select_option("last_touch")
-    until(page, "location.search === '?m=last_touch,last_click'")
+    until(page, "location.search === '?m=last_touch,last_click&cut=in'")
     settled(page)
     page.get_by_label("Second attribution model").select_option("first_touch")
-    until(page, "location.search === '?m=last_touch,first_touch'")
+    until(page, "location.search === '?m=last_touch,first_touch&cut=in'")
     settled(page)
     until(page, "document.querySelector('[data-panel=models-shift] h2').innerText.startsWith('Last touch against first touch')")
     checks.holds("any two are compared", "")
     page.get_by_label("First attribution model").select_option("first_touch")
-    until(page, "location.search === '?m=first_touch,last_touch'")
+    until(page, "location.search === '?m=first_touch,last_touch&cut=in'")
     checks.holds("picking the other one swaps them", "")
     page.context.close()
