@@ -30,7 +30,7 @@ THREADS = 2
 # One-minute load above which another process disturbs the figures: most of one core.
 LOAD_LIMIT = 0.7
 MIB = 1024 * 1024
-# Left out of every measured build: issue 2 compares builds without data tests.
+# Left out of every measured build: builds are compared without data tests.
 NO_TESTS = ["resource_type:test", "resource_type:unit_test"]
 
 
