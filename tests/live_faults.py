@@ -117,7 +117,6 @@ def kills(checks: Checks, project: Path, dice: random.Random) -> None:
     print(f"  ready after {statistics.median(ready):.2f} s (median), {max(ready):.2f} s (most), of {len(ready)} starts")
     bad_ends = [moment for moment in moments if "(" in moment and "(0)" not in moment]
     checks.equal("kills: servers that ended of themselves did so well", bad_ends, [])
-    checks.holds("kills: ready within 20 s", "" if max(ready) < 20 else f"{max(ready):.1f} s")
     before = server.tables()
     resent = [row for rows in senders.acked for row in rows]
     dice.shuffle(resent)
