@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from dashboard_browser import browser, chromium, settled, until
+from dashboard_browser import browser, cells, chromium, settled, until
 from harness import Checks, clicktrail
 from live_server import DAY, Server, empty_project, now_micros, run, visit
 
@@ -51,7 +51,9 @@ def young(checks: Checks, folder: Path) -> None:
         until(page, "document.querySelector('[data-kpi=conversions]')?.dataset.exact === '1'", 15)
         settled(page)
         words = look(page, "one-purchase")
-        checks.equal("one purchase: the credit table's total is 1", page.locator("[data-panel=credit-by-channel] tfoot [data-cell]").first.get_attribute("data-exact"), "1")
+        total = cells(page)
+        checks.equal("one purchase: last click has it, nobody saw its first", (total["total|first_click"], total["total|last_click"]), ("0", "1"))
+        checks.equal("one purchase: it is told as left out of first click", page.locator("[data-left-out]").get_attribute("data-left-out"), "1")
         told(checks, "one purchase: marked as a low volume", words, "low volume")
 
         # Sessions long ago, so that the period before is known to have had no conversion.

@@ -22,8 +22,9 @@ const PATH_DEFAULT: &str = "warehouse";
 /// Folder of temporary files, one folder a process.
 const SPILL: &str = ".spill";
 
-/// A server that only reads holds the lock for milliseconds when it opens tables: others wait so long for it.
-const LOCK_ATTEMPTS: u32 = 20;
+/// A server that only reads holds the lock for milliseconds when it opens tables, and one that ends for as long as its last answer
+/// takes: others wait so long for it.
+const LOCK_ATTEMPTS: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The tables of one target.
