@@ -72,16 +72,16 @@ pub(super) fn connector(ssl: &Ssl) -> Result<Connector, Fault> {
         .map_err(|error| failed(&error))?;
     let verifier: Arc<dyn ServerCertVerifier> = match (ssl.mode, &ssl.root) {
         (SslMode::Disable | SslMode::Prefer | SslMode::Require, None) => {
-            Arc::new(Encrypted(provider))
+            Arc::new(Lenient { provider, authorities: None })
         }
         (mode, root) => {
             let roots = Arc::new(roots(root.as_deref())?);
-            let strict = WebPkiServerVerifier::builder_with_provider(roots, provider)
+            let strict = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
                 .build()
                 .map_err(|error| failed(&error))?;
             match mode {
                 SslMode::VerifyFull => strict,
-                _ => Arc::new(AnyName(strict)),
+                _ => Arc::new(Lenient { provider, authorities: Some(strict) }),
             }
         }
     };
@@ -125,52 +125,15 @@ fn unreadable(file: &Path, why: &dyn std::fmt::Display) -> Fault {
     Fault::new(FaultKind::Setting, format!("cannot use {}: {why}", file.display())).hinted(hint)
 }
 
-/// Takes any certificate: the connection is encrypted, and nothing is known of the other side.
+/// Takes the certificate of any host, from one of the authorities where there are some; without them the connection is
+/// encrypted, and nothing is known of the other side.
 #[derive(Debug)]
-struct Encrypted(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Encrypted {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct Lenient {
+    provider: Arc<CryptoProvider>,
+    authorities: Option<Arc<WebPkiServerVerifier>>,
 }
 
-/// Asks for a trusted authority, whatever host it vouches for.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -179,8 +142,11 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(authorities) = &self.authorities else {
+            return Ok(ServerCertVerified::assertion());
+        };
         // The name is the last thing that is looked at.
-        match self.0.verify_server_cert(certificate, chain, name, ocsp, now) {
+        match authorities.verify_server_cert(certificate, chain, name, ocsp, now) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -194,7 +160,8 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, known)
     }
 
     fn verify_tls13_signature(
@@ -203,11 +170,12 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, known)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
