@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use percent_encoding::percent_decode_str;
 use prost::Message;
 
 use super::super::fault::{Fault, FaultKind};
@@ -51,7 +52,8 @@ impl Status {
         let status = text("grpc-status-details-bin")
             .and_then(|text| STANDARD_NO_PAD.decode(text.trim_end_matches('=')).ok())
             .and_then(|bytes| RpcStatus::decode(bytes.as_slice()).ok());
-        let message = percent_decoded(text("grpc-message").unwrap_or_default());
+        let message = percent_decode_str(text("grpc-message").unwrap_or_default());
+        let message = message.decode_utf8_lossy().into_owned();
         Ok(Some(Self { code, message, detail: status.as_ref().and_then(detail) }))
     }
 
@@ -111,26 +113,6 @@ impl Status {
 fn detail(status: &RpcStatus) -> Option<i32> {
     let found = status.details.iter().find(|detail| detail.type_url.ends_with(".StorageError"))?;
     StorageError::decode(found.value.clone()).ok().map(|error| error.code)
-}
-
-/// The text of `grpc-message`.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let digits = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
