@@ -8,6 +8,7 @@ import re
 import subprocess
 import tempfile
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -219,6 +220,26 @@ def both_ways(checks: Checks, shop: Shop, server: BigQuery) -> None:
     checks.equal("publish: a folder of other files is refused", (said.returncode, (shop.path / "models").is_dir()), (2, True))
 
 
+def token_server(give: Callable[[str], str]) -> tuple[ThreadingHTTPServer, str]:
+    """A server that answers each form with the token that `give` makes of it, and its address."""
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def log_message(self, *_) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            token = give(self.rfile.read(int(self.headers["content-length"])).decode())
+            text = json.dumps({"access_token": token, "expires_in": 3600}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"http://127.0.0.1:{server.server_port}/token"
+
+
 def service_account(checks: Checks, shop: Shop, server: BigQuery) -> None:
     """A key file: the request for a token is signed, and the token is sent."""
     from cryptography.hazmat.primitives import serialization
@@ -228,23 +249,13 @@ def service_account(checks: Checks, shop: Shop, server: BigQuery) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     asked: list[dict] = []
 
-    class Endpoint(BaseHTTPRequestHandler):
-        def log_message(self, *_) -> None:
-            pass
+    def give(form: str) -> str:
+        form = parse_qs(form)
+        claims = jwt.decode(form["assertion"][0], key.public_key(), algorithms=["RS256"], audience=uri)
+        asked.append({"grant": form["grant_type"][0], **claims})
+        return TOKEN
 
-        def do_POST(self) -> None:
-            form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
-            claims = jwt.decode(form["assertion"][0], key.public_key(), algorithms=["RS256"], audience=uri)
-            asked.append({"grant": form["grant_type"][0], **claims})
-            text = json.dumps({"access_token": TOKEN, "expires_in": 3600}).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-    endpoint = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    threading.Thread(target=endpoint.serve_forever, daemon=True).start()
-    uri = f"http://127.0.0.1:{endpoint.server_port}/token"
+    endpoint, uri = token_server(give)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
     account = {"type": "service_account", "client_email": "robot@shop", "private_key": pem, "private_key_id": "k1", "token_uri": uri}
     (shop.path / "key.json").write_text(json.dumps(account))

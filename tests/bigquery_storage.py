@@ -7,15 +7,13 @@ through the Storage Write API is counted in the table, after answers were lost, 
 import json
 import subprocess
 import tempfile
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet
-from bigquery import TOKEN, Shop, code
-from bigquery_server import DATASET, EXPORT, BigQuery
+from bigquery import TOKEN, Shop, code, token_server
+from bigquery_server import DATASET, EXPORT, PROJECT, BigQuery
 from bigquery_storage_proxy import Cutter, Gateway, Refusal, closed_port, stranger
 from google.cloud.bigquery_storage_v1 import types
 from grpc import StatusCode
@@ -118,6 +116,15 @@ def reading_refused(checks: Checks, place: Place) -> None:
         checks.equal(f"{name}: told once, and not asked again", (len(told), refusal.times), (1, 8))
     said = place.fetch("must", "--api", "storage", refusals=[Refusal("CreateReadSession", StatusCode.PERMISSION_DENIED, times=9)])
     checks.equal("--api storage: no way out", code(said), "E3102")
+    for day, kind in [(1, "TIME"), (2, "STRING")]:
+        table = {"tableReference": {"projectId": PROJECT, "datasetId": EXPORT, "tableId": f"mixed_2026010{day}"}}
+        table["schema"] = {"fields": [{"name": "t", "type": kind}]}
+        place.server.call("POST", f"/bigquery/v2/projects/{PROJECT}/datasets/{EXPORT}/tables", table)
+    place.gateway.calls.clear()
+    said = place.fetch("mixed", table="mixed_*")
+    told = [line for line in said.stderr.splitlines() if "over REST" in line]
+    checks.equal("a column that only REST gives alike is about its table", (len(told), "`t` has the type TIME" in "".join(told)), (1, True))
+    checks.equal("the next table comes through the API again", [method for method, _ in place.gateway.calls if method == "CreateReadSession"], ["CreateReadSession"])
     place.connect(None)
     said = place.fetch("plain")
     checks.holds("no storage_api_endpoint: over REST", unlike(place, "plain") or ("" if "storage_api_endpoint" in said.stderr else said.stderr))
@@ -155,23 +162,13 @@ def expired(checks: Checks, place: Place) -> None:
     """A token that ends early is replaced by another one."""
     given: list[str] = []
 
-    class Endpoint(BaseHTTPRequestHandler):
-        def log_message(self, *_) -> None:
-            pass
+    def give(_: str) -> str:
+        given.append(f"{TOKEN}-{len(given)}")
+        return given[-1]
 
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            given.append(f"{TOKEN}-{len(given)}")
-            text = json.dumps({"access_token": given[-1], "expires_in": 3600}).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-    endpoint = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    threading.Thread(target=endpoint.serve_forever, daemon=True).start()
+    endpoint, uri = token_server(give)
     profile = place.shop.path / "profiles.yml"
-    keys = f'refresh_token: r, client_id: c, client_secret: s, token_uri: "http://127.0.0.1:{endpoint.server_port}/token"'
+    keys = f'refresh_token: r, client_id: c, client_secret: s, token_uri: "{uri}"'
     profile.write_text(profile.read_text().replace(f"token: {TOKEN}", keys))
     place.gateway.calls.clear()
     said = place.fetch("expired", table="events_20260901", refusals=[Refusal("ReadRows", StatusCode.UNAUTHENTICATED, after=True)])

@@ -46,7 +46,7 @@ impl Storage {
     /// A table that is not there, credentials, a service that does not answer.
     pub fn read_session(&self, table: &Table) -> Result<Offered<ReadSession>> {
         if let Err(what) = same_as_rest(&table.fields) {
-            return Ok(Offered::Refused(Fault::new(FaultKind::Refused, what)));
+            return Ok(Offered::Refused(Fault::new(FaultKind::Setting, what)));
         }
         let name = resource(&table.id);
         let request = CreateReadSession {
