@@ -3,12 +3,14 @@
 - Read: it gives small tables in one piece and always from the first row on; here they come in several streams and
   small batches, and from the row that is asked for, as BigQuery does.
 - Write: it takes rows without structs only; here they are taken as the table has them.
+- A call whose client left keeps its thread for good, and there are six on two cores; here there are many.
 - All calls share one connection to DuckDB, which the Storage APIs use from threads of their own, into the work of others;
   here they take their turn, on a cursor of their own.
 """
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow
 from bqemulator.api.routes import tabledata
@@ -17,6 +19,7 @@ from bqemulator.storage.engine import DuckDBEngine
 from bqemulator.streaming import read_session
 
 BATCH_ROWS = 20
+CALLS_MAX = 200
 read_session._SMALL_TABLE_BYTE_THRESHOLD = 20_000
 
 
@@ -98,6 +101,7 @@ start = DuckDBEngine.start
 
 async def start_here(self) -> None:
     loops.append(asyncio.get_running_loop())
+    loops[0].set_default_executor(ThreadPoolExecutor(CALLS_MAX))
     await start(self)
 
 

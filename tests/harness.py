@@ -1,5 +1,6 @@
 """What the Python checks share: a demo project made by the real binary, and a count of what held."""
 
+import faulthandler
 import os
 import subprocess
 import sys
@@ -57,10 +58,14 @@ def difference(database, left: str, right: str, columns: list[str]) -> str:
 
 
 class Checks:
-    """Counts checks and tells each as it is made."""
+    """Counts checks and tells each as it is made.
+
+    A file that hangs costs `./test` half an hour at most: then it says where it hung and ends with 1.
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self.good, self.bad = name, 0, 0
+        faulthandler.dump_traceback_later(1800, exit=True)
 
     def equal(self, what: str, left, right) -> None:
         self.holds(what, "" if left == right else f"{left} is not {right}")
