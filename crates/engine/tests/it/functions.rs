@@ -118,6 +118,8 @@ fn keys_of_parts_keep_their_borders_and_nulls_apart() {
     );
     assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), 3);
     assert_eq!(rows(&session, "select hash_key('ab', null) = md5('2:ab-')"), ["true"]);
+    let sql = "select hash_key(t) = md5(coalesce('1:' || t, '-')) from (values ('x'), ('x'), ('y'), (null), (null), ('x')) v(t)";
+    assert_eq!(rows(&session, sql), ["true"; 6]);
 }
 
 #[test]

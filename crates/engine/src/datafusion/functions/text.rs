@@ -92,8 +92,10 @@ impl ScalarUDFImpl for HashKey {
         let parts =
             (0..args.args.len()).map(|index| strings(&args, index)).collect::<Result<Vec<_>>>()?;
         let mut builder = StringViewBuilder::with_capacity(args.number_rows);
-        let mut text = Vec::new();
+        // Rows of a session often follow each other.
+        let (mut text, mut last, mut key) = (Vec::new(), Vec::new(), hex(&Md5::digest([])));
         for row in 0..args.number_rows {
+            std::mem::swap(&mut text, &mut last);
             text.clear();
             for part in &parts {
                 match part.is_valid(row) {
@@ -101,7 +103,10 @@ impl ScalarUDFImpl for HashKey {
                     false => text.push(b'-'),
                 }
             }
-            builder.append_value(hex(&Md5::digest(&text)).as_str());
+            if text != last {
+                key = hex(&Md5::digest(&text));
+            }
+            builder.append_value(key.as_str());
         }
         Ok(ColumnarValue::Array(Arc::new(builder.finish())))
     }
