@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use super::bits::Bits;
 use super::cold::ColdRows;
-use super::tiers::Tiers;
+use super::tiers::{LiveMemory, Tiers};
 use super::view::View;
 
 /// Chunks below each of these row counts are merged when there are more than [`CHUNKS_MAX`] of them.
@@ -42,6 +42,8 @@ pub(super) struct Chunk {
     /// Key of each row.
     keys: Arc<Vec<u32>>,
     dead: Bits,
+    /// Later chunks have greater ones.
+    born: u64,
 }
 
 impl Chunk {
@@ -79,6 +81,8 @@ pub(super) struct KeyedRows {
     places: HashMap<u32, SmallVec<[Place; 2]>>,
     cold: ColdRows,
     rows: usize,
+    /// Chunks made so far.
+    made: u64,
     /// Rows that a start has read and not written yet, with their keys.
     loading: Vec<(RecordBatch, Vec<u32>)>,
 }
@@ -94,6 +98,7 @@ impl KeyedRows {
             chunks: Vec::new(),
             places: HashMap::new(),
             rows: 0,
+            made: 0,
             loading: Vec::new(),
         }
     }
@@ -242,7 +247,9 @@ impl KeyedRows {
     }
 
     fn put(&mut self, rows: RecordBatch, keys: Vec<u32>) -> usize {
-        let chunk = Some(Chunk { rows, keys: Arc::new(keys), dead: Bits::default() });
+        self.made += 1;
+        let (keys, dead) = (Arc::new(keys), Bits::default());
+        let chunk = Some(Chunk { rows, keys, dead, born: self.made });
         match self.chunks.iter().position(Option::is_none) {
             Some(free) => {
                 self.chunks[free] = chunk;
@@ -258,14 +265,24 @@ impl KeyedRows {
     /// Moves large chunks to disk when too much is in memory, and has the disk's chunks looked after.
     fn tidy(&mut self) -> Result<(), ArrowError> {
         let hot: usize = self.chunks.iter().flatten().map(Chunk::alive).sum();
-        if hot > self.tiers.memory.hot_rows {
-            let spills = |chunk: &Chunk| chunk.alive() >= self.tiers.memory.spill_rows;
-            let numbers = 0..self.chunks.len();
-            let large: Vec<usize> = numbers
-                .filter(|number| self.chunks[*number].as_ref().is_some_and(spills))
+        let LiveMemory { hot_rows, spill_rows, .. } = self.tiers.memory;
+        if hot > hot_rows {
+            // The oldest half; without merging chunks first, as rows that move are sorted and copied anyhow.
+            let mut oldest: Vec<(u64, usize, usize)> = (0..self.chunks.len())
+                .filter_map(|number| Some((self.chunks[number].as_ref()?, number)))
+                .filter(|(chunk, _)| chunk.alive() >= spill_rows / 8)
+                .map(|(chunk, number)| (chunk.born, number, chunk.alive()))
                 .collect();
-            if !large.is_empty() {
-                self.spill(&large)?;
+            oldest.sort_unstable();
+            let mut moves = 0;
+            oldest.retain(|(_, _, alive)| {
+                let is_needed = hot - moves > hot_rows / 2;
+                moves += if is_needed { *alive } else { 0 };
+                is_needed
+            });
+            if moves >= spill_rows {
+                let oldest: Vec<usize> = oldest.into_iter().map(|(_, number, _)| number).collect();
+                self.spill(&oldest)?;
             }
         }
         self.cold.tidy()
@@ -333,6 +350,11 @@ impl KeyedRows {
         }
         let owners = keys.clone();
         let number = self.put(rows, keys);
+        if let (Some(chunk), Some(born)) =
+            (&mut self.chunks[number], merged.iter().map(|chunk| chunk.born).max())
+        {
+            chunk.born = born;
+        }
         for (row, (key, old)) in owners.iter().zip(moved).enumerate() {
             let new = Place { chunk: number as u32, row: row as u32 | MOVED };
             // A place just written may look like one still to be moved: the mark keeps them apart.
@@ -551,6 +573,19 @@ mod tests {
         }
         assert_eq!(rows.len(), 50);
         assert!(rows.chunks.iter().flatten().count() <= TIERS.len() * (CHUNKS_MAX + 1));
+    }
+
+    #[test]
+    fn rows_that_came_last_stay_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut rows = KeyedRows::new(&schema(), &tiers(dir.path(), true));
+        for key in 0u32..5 {
+            rows.append(&batch(&[0, 1, 2, 3, 4, 5]), vec![key; 6]).unwrap();
+        }
+        let in_memory: Vec<usize> = (0..5).map(|key| rows.places(key).len()).collect();
+        // After 24 rows the older half and a chunk more moved.
+        assert_eq!(in_memory, [0, 0, 0, 6, 6]);
+        assert_eq!((0..5).map(|key| rows.count(key)).sum::<usize>(), 30);
     }
 
     #[test]
