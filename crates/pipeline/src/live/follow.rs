@@ -1,11 +1,11 @@
 //! Threads that take frames from the log to the live tables and, later, into the warehouse.
 //!
-//! The thread `apply` takes all frames that wait, so the slower it is, the more events share a round. The
-//! thread `store` moves frames that were applied into the table `events_stream`; only then may the log drop them.
+//! The thread `stage` takes all frames that wait and makes staged rows of them, while the thread `apply` brings the
+//! round before into the tables. The thread `store` moves frames that were applied into the table `events_stream`;
+//! only then may the log drop them.
 
-use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,8 +14,10 @@ use clicktrail_eventlog::{Frame, LogError};
 use clicktrail_ingest::collect::{self, EnvelopeParts};
 
 use super::dead_letters;
+use super::rounds::{Rounds, StagedRound, Turn};
 use super::rows::arrow_fault;
 use super::service::Live;
+use super::staging::Staged;
 use super::stream_table::{self, Stored};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -58,21 +60,11 @@ impl Default for FollowSettings {
 /// Called with the last frame that the log need not keep.
 pub type Release = Box<dyn Fn(u64) + Send>;
 
-#[derive(Default)]
-struct Waiting {
-    frames: VecDeque<Arc<Frame>>,
-    bytes: usize,
-    /// When the oldest frame that is not in the tables came.
-    oldest: Option<i64>,
-    ends: bool,
-}
-
 struct Shared {
     live: Arc<Live>,
     clock: Arc<dyn Clock>,
     settings: FollowSettings,
-    waiting: Mutex<Waiting>,
-    moved: Condvar,
+    rounds: Rounds,
     /// Held during a round, and while the tables are loaded anew.
     turn: Mutex<()>,
 }
@@ -86,29 +78,19 @@ pub struct Inlet {
 impl Inlet {
     /// Where frames wait until the tables are ready.
     pub fn new(live: Arc<Live>, clock: Arc<dyn Clock>, settings: FollowSettings) -> Self {
-        let (waiting, moved, turn) = Default::default();
-        Self { shared: Arc::new(Shared { live, clock, settings, waiting, moved, turn }) }
+        let rounds = Rounds::new(settings.round_events, settings.waiting_bytes);
+        let turn = Mutex::default();
+        Self { shared: Arc::new(Shared { live, clock, settings, rounds, turn }) }
     }
 
     /// Takes frames in, in order; waits while too many wait.
     pub fn push(&self, frames: Vec<Frame>) {
-        let shared = &self.shared;
-        let mut waiting = lock(&shared.waiting);
-        while waiting.bytes > shared.settings.waiting_bytes && !waiting.ends {
-            waiting = shared.moved.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-        for frame in frames {
-            waiting.bytes += frame.payload.len();
-            waiting.oldest.get_or_insert(frame.received_at);
-            waiting.frames.push_back(Arc::new(frame));
-        }
-        drop(waiting);
-        shared.moved.notify_all();
+        self.shared.rounds.push(frames);
     }
 
     /// Seconds since the oldest event came that the tables lack.
     pub fn lag_seconds(&self) -> f64 {
-        let oldest = lock(&self.shared.waiting).oldest;
+        let oldest = self.shared.rounds.oldest();
         let now = self.shared.clock.now_micros();
         oldest.map_or(0.0, |oldest| (now - oldest).max(0) as f64 / 1e6)
     }
@@ -116,18 +98,21 @@ impl Inlet {
     /// Begins to bring the tables, which must be loaded, up to date.
     pub fn start(&self, release: Release) -> Follower {
         let (sender, receiver) = mpsc::channel();
-        let (applying, storing) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
-        let apply = named("apply", move || applying.apply(&sender));
-        let store = named("store", move || storing.store(&receiver, &release));
-        Follower { shared: Arc::clone(&self.shared), apply, store }
+        let [staging, applying, storing] = [(); 3].map(|()| Arc::clone(&self.shared));
+        let (staging, applying) = (Staging(staging), Applying(applying));
+        let threads = [
+            named("stage", move || staging.0.stage()),
+            named("apply", move || applying.0.apply(&sender)),
+            named("store", move || storing.store(&receiver, &release)),
+        ];
+        Follower { shared: Arc::clone(&self.shared), threads }
     }
 }
 
 /// The threads at work.
 pub struct Follower {
     shared: Arc<Shared>,
-    apply: Option<JoinHandle<()>>,
-    store: Option<JoinHandle<()>>,
+    threads: [Option<JoinHandle<()>>; 3],
 }
 
 impl Follower {
@@ -137,9 +122,8 @@ impl Follower {
     }
 
     fn end(&mut self) {
-        lock(&self.shared.waiting).ends = true;
-        self.shared.moved.notify_all();
-        for thread in [self.apply.take(), self.store.take()].into_iter().flatten() {
+        self.shared.rounds.end();
+        for thread in self.threads.iter_mut().filter_map(Option::take) {
             if thread.join().is_err() {
                 tracing::error!("a thread of live refresh stopped by a fault of Clicktrail");
             }
@@ -194,76 +178,71 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Of the time that persons with very many events take, so much passes between two times.
 const HEAVY_PAUSE: f64 = 99.0;
 
-/// What the thread `apply` does next.
-enum Turn {
-    Round(Vec<Arc<Frame>>),
-    /// The persons who wait are computed.
-    CatchUp,
-    End,
+/// The work of the thread `stage`. However it ends, and when there is no such thread, nobody waits for it.
+struct Staging(Arc<Shared>);
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        self.0.rounds.staging_ends();
+    }
+}
+
+/// The same for the thread `apply`.
+struct Applying(Arc<Shared>);
+
+impl Drop for Applying {
+    fn drop(&mut self) {
+        self.0.rounds.applying_ends();
+    }
 }
 
 impl Shared {
-    /// What to do next; persons who wait have their turn from `due` on, in seconds.
-    fn next(&self, due: f64) -> Turn {
-        let mut waiting = lock(&self.waiting);
-        loop {
-            let left = due - self.clock.seconds();
-            let somebody_waits = self.live.status().waiting_persons > 0;
-            if somebody_waits && left <= 0.0 && !waiting.ends {
-                return Turn::CatchUp;
-            }
-            if !waiting.frames.is_empty() {
-                break;
-            }
-            waiting.oldest = None;
-            if waiting.ends {
-                return Turn::End;
-            }
-            waiting = if somebody_waits {
-                let time = Duration::from_secs_f64(left);
-                let woken = self.moved.wait_timeout(waiting, time);
-                woken.unwrap_or_else(PoisonError::into_inner).0
-            } else {
-                self.moved.wait(waiting).unwrap_or_else(PoisonError::into_inner)
-            };
+    fn stage(&self) {
+        while let Some(frames) = self.rounds.take() {
+            let rows = self.stage_round(&frames);
+            self.rounds.give(StagedRound { frames, rows });
         }
-        let (mut round, mut events) = (Vec::new(), 0);
-        while let Some(frame) = waiting.frames.pop_front() {
-            events += u64::from(frame.rows);
-            waiting.bytes -= frame.payload.len();
-            round.push(frame);
-            if events >= self.settings.round_events {
-                break;
-            }
+    }
+
+    /// The staged rows of some frames; `None` when there is no event among them.
+    fn stage_round(&self, frames: &[Arc<Frame>]) -> Result<Option<Staged>> {
+        let parts: Vec<EnvelopeParts<'_>> =
+            frames.iter().map(|frame| take_apart(frame)).collect::<Result<_>>()?;
+        if parts.iter().all(|part| part.events == 0) {
+            return Ok(None);
         }
-        waiting.oldest = round.first().map(|frame| frame.received_at);
-        drop(waiting);
-        self.moved.notify_all();
-        Turn::Round(round)
+        let staging = self.live.staging()?;
+        let mut staged = Staged::none(Arc::clone(&staging));
+        for portion in portions(&parts, STAGED_EVENTS, |part| part.events) {
+            let lines = portion.iter().map(|part| part.event_lines);
+            let rows = collect::decode(lines, staging.leaves())?;
+            staged.add(&self.live.erased.without(rows).map_err(arrow_fault)?)?;
+        }
+        Ok(Some(staged))
     }
 
     fn apply(&self, stored: &Sender<Vec<Arc<Frame>>>) {
-        let leaves = self.live.leaves();
         let (mut audited, mut due) = (self.clock.seconds(), 0.0);
         loop {
-            let round = match self.next(due) {
+            let left = || {
+                let somebody_waits = self.live.status().waiting_persons > 0;
+                somebody_waits.then(|| due - self.clock.seconds())
+            };
+            let round = match self.rounds.next(left) {
                 Turn::Round(round) => round,
-                Turn::CatchUp => {
+                Turn::Due => {
                     due = self.catch_up();
                     continue;
                 }
                 Turn::End => return,
             };
             let turn = lock(&self.turn);
-            if let Err(error) = self.apply_round(&round, &leaves) {
+            if let Err(error) = self.apply_round(&round.frames, round.rows) {
                 tracing::error!(code = error.code(), %error, "the live tables stand still");
             }
-            {
-                let mut waiting = lock(&self.waiting);
-                waiting.oldest = waiting.frames.front().map(|frame| frame.received_at);
-            }
+            self.rounds.applied();
             // Events stay durable and are stored even when the tables can't follow.
-            if stored.send(round).is_err() {
+            if stored.send(round.frames).is_err() {
                 return;
             }
             drop(turn);
@@ -297,19 +276,19 @@ impl Shared {
         }
     }
 
-    fn apply_round(&self, round: &[Arc<Frame>], leaves: &[String]) -> Result<()> {
-        let Some(last) = round.last() else { return Ok(()) };
-        let parts: Vec<EnvelopeParts<'_>> =
-            round.iter().map(|frame| take_apart(frame)).collect::<Result<_>>()?;
-        if parts.iter().all(|part| part.events == 0) {
+    fn apply_round(&self, frames: &[Arc<Frame>], rows: Result<Option<Staged>>) -> Result<()> {
+        let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return Ok(()) };
+        let Some(mut rows) = rows.map_err(|error| self.live.stand_still(error))? else {
             self.live.skip_to(last.seq);
             return Ok(());
+        };
+        if !rows.is_by(&self.live.staging()?) {
+            // The tables were loaded anew since.
+            let again = self.stage_round(frames).map_err(|error| self.live.stand_still(error))?;
+            let Some(again) = again else { return Ok(()) };
+            rows = again;
         }
-        let payloads = parts.iter().map(|part| part.event_lines);
-        let rows = collect::decode(payloads, Some(leaves))?;
-        let rows = self.live.erased.without(rows).map_err(arrow_fault)?;
-        let first = round.first().map_or(last.received_at, |frame| frame.received_at);
-        self.live.apply_since(&rows, last.seq, last.received_at, first)
+        self.live.apply_staged(rows, last.seq, last.received_at, first.received_at)
     }
 
     fn store(&self, applied: &Receiver<Vec<Arc<Frame>>>, release: &Release) {
@@ -412,6 +391,9 @@ fn take_apart(frame: &Frame) -> Result<EnvelopeParts<'_>> {
         .into()
     })
 }
+
+/// Events that are staged together.
+const STAGED_EVENTS: u32 = 4_096;
 
 /// Events that are decoded together on their way into a table.
 const PORTION_EVENTS: u32 = 16_384;

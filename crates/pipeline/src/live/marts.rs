@@ -12,10 +12,11 @@ use super::global::GlobalStep;
 use super::heavy::Heavy;
 use super::keyed_rows::KeyedRows;
 use super::known::Known;
-use super::layout::{self, Layout};
+use super::layout::Layout;
 use super::numbers::Numbers;
 use super::restated::{Cause, Restated, merged, restated};
 use super::rows::{arrow_fault, bag, dates, fault, joined, same, shaped, texts};
+use super::staging::{Staged, Staging, add_fixed};
 use super::sums::SumsStep;
 use super::tiers::Tiers;
 use super::view::View;
@@ -99,9 +100,7 @@ pub(crate) struct Applied {
 /// The live tables.
 pub(crate) struct Marts {
     key: String,
-    staging: Session,
-    raw: Slot,
-    staging_plan: Prepared,
+    staging: Arc<Staging>,
     session: Session,
     staged: Slot,
     steps: Vec<Step>,
@@ -113,7 +112,6 @@ pub(crate) struct Marts {
     heavy: Heavy,
     /// Days (since 1970) that an export has the say over.
     owned_days: BTreeSet<i32>,
-    leaves: Vec<String>,
     off: BTreeMap<String, String>,
 }
 
@@ -162,7 +160,7 @@ impl Marts {
         owned_days: BTreeSet<i32>,
         tiers: &Tiers,
     ) -> Result<Self> {
-        let (staging, raw, staging_plan) = staging(catalog, engine, layout)?;
+        let staging = Arc::new(Staging::plan(catalog, engine, layout)?);
         let session = engine.single_threaded_session()?;
         // Slots have all columns, as SQL may name one in vain; only those that are read come into them.
         let staged = session.add_live_slot(&layout.staged, Arc::clone(&layout.whole_schema))?;
@@ -206,8 +204,6 @@ impl Marts {
         Ok(Self {
             key: layout.key.clone(),
             staging,
-            raw,
-            staging_plan,
             session,
             staged,
             steps,
@@ -218,14 +214,13 @@ impl Marts {
             sums,
             heavy: Heavy::default(),
             owned_days,
-            leaves: layout.leaves.clone(),
             off: layout.off.clone(),
         })
     }
 
-    /// Paths of a raw row that the models read; other columns need not be decoded.
-    pub(crate) fn leaves(&self) -> &[String] {
-        &self.leaves
+    /// What rows have to pass before [`Marts::apply`].
+    pub(super) fn staging(&self) -> &Arc<Staging> {
+        &self.staging
     }
 
     /// Models that a build alone keeps up to date, with the reason.
@@ -272,19 +267,16 @@ impl Marts {
         tables.chain([("events".to_owned(), self.events.len() as u64)]).collect()
     }
 
-    /// Takes raw rows in and brings every live table up to date with them.
+    /// Takes rows in that have passed [`Marts::staging`], and brings every live table up to date with them.
     ///
     /// `today` is the reporting day (days since 1970) when the rows were received: figures of earlier days
     /// that change are told.
     ///
     /// # Errors
     /// Rows that the models can't compute. The tables may then be half changed, and must not be shown.
-    pub(crate) fn apply(&mut self, raw: &RecordBatch, today: i32) -> Result<Applied> {
-        let mut applied = Applied { events: raw.num_rows() as u64, ..Applied::default() };
-        self.raw.set(vec![shaped(raw, &self.raw.schema())?]);
-        let staged = self.staging.run_prepared(&self.staging_plan);
-        self.raw.set(Vec::new());
-        let staged = joined(&self.events.schema(), &staged?)?;
+    pub(super) fn apply(&mut self, staged: Staged, today: i32) -> Result<Applied> {
+        let mut applied = Applied { events: staged.events, ..Applied::default() };
+        let staged = joined(&self.events.schema(), &staged.rows)?;
         let staged = self.without_owned_days(staged)?;
         applied.superseded = applied.events - staged.num_rows() as u64;
         let keys = self.numbers.all(texts(&staged, &self.key)?);
@@ -522,37 +514,4 @@ impl Marts {
         let wanted: BooleanArray = wanted.into_iter().collect();
         Ok((filter_record_batch(staged, &wanted).map_err(arrow_fault)?, fresh))
     }
-}
-
-fn staging(
-    catalog: &Catalog<'_>,
-    engine: &Embedded,
-    layout: &Layout<'_>,
-) -> Result<(Session, Slot, Prepared)> {
-    let open = |leaves: Option<&[String]>| -> Result<(Session, Slot, Prepared)> {
-        let session = engine.single_threaded_session()?;
-        let raw = layout::add_feeds(&session, leaves)?;
-        let mut known: BTreeSet<String> =
-            catalog.project.manifest.sources.keys().cloned().collect();
-        catalog.register(&session, &layout.staged_id, &mut known)?;
-        let plan = session.plan(&layout.staging_sql)?;
-        let plan = session.prepare(&plan)?;
-        Ok((session, raw, plan))
-    };
-    // SQL may name a leaf in a column that nobody uses: then whole rows are needed.
-    open(Some(&layout.leaves)).or_else(|_| open(None))
-}
-
-/// Reads a small table into memory.
-fn add_fixed(
-    catalog: &Catalog<'_>,
-    engine: &Embedded,
-    session: &Session,
-    name: &str,
-) -> Result<()> {
-    let Some(table) = catalog.warehouse.snapshot(name)? else { return Ok(()) };
-    let reader = engine.session()?;
-    reader.add_table(name, &table)?;
-    let (schema, batches) = reader.query(&format!("select * from {}", quoted(name)))?;
-    Ok(session.add_batches(name, schema, batches)?)
 }

@@ -12,14 +12,16 @@
 //! | `keyed_rows` | a table's rows by key, in memory and on disk: appended, replaced, read |
 //! | `known` | new events → which of them are there already |
 //! | `layout` | project → which models follow the stream, by which key, and which do not and why |
-//! | `marts` | raw rows → the touched persons computed again, every live table brought up to date |
+//! | `marts` | staged rows → the touched persons computed again, every live table brought up to date |
 //! | `numbers` | keys of persons → their numbers |
 //! | `offline` | what a build does for live: the log's rest into its table, changed figures into the ledger |
 //! | `pages` | the dashboard's pages from the live tables |
 //! | `restated` | rows before and after → figures of past days that changed |
+//! | `rounds` | frames that wait, are staged, are applied |
 //! | `rows` | batches reduced, joined, compared |
 //! | `scratch` | pieces of bytes in a file without a name |
 //! | `service` | all of it behind one lock: apply, query, audit |
+//! | `staging` | raw rows → staged rows |
 //! | `stream_table` | raw rows → the table `events_stream`, each frame exactly once |
 //! | `sums` | rows that go and come → a model of sums by group |
 //! | `tiers` | how much of the live tables is in memory |
@@ -41,9 +43,11 @@ mod numbers;
 mod offline;
 mod pages;
 pub(crate) mod restated;
+mod rounds;
 mod rows;
 mod scratch;
 mod service;
+mod staging;
 pub(crate) mod stream_table;
 mod sums;
 mod tiers;

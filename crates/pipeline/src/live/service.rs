@@ -14,6 +14,7 @@ use super::follow::{recover_into, store_frames};
 use super::marts::{Applied, Marts};
 use super::pages::Kept;
 use super::restated::{self, Entry, Restated};
+use super::staging::{Staged, Staging};
 use super::stream_table::{self, Stored};
 use super::tiers::{LiveMemory, Tiers};
 use super::told::{Listener, Round};
@@ -93,6 +94,8 @@ pub struct Live {
     /// Nobody is erased while this process holds the lock.
     pub(super) erased: Erased,
     _lock: Lock,
+    /// Of the tables that are loaded; apart from them, so that a round is staged while another is applied.
+    staging: Mutex<Option<Arc<Staging>>>,
     /// Held during a round.
     state: Mutex<State>,
     /// Held for moments only, so that nobody who asks how things stand waits for a round. Taken after `state`.
@@ -129,6 +132,7 @@ impl Live {
             memory: LiveMemory::default(),
             erased,
             _lock: lock,
+            staging: Mutex::default(),
             state: Mutex::default(),
             status: Mutex::new(status),
             moved: Condvar::new(),
@@ -268,6 +272,8 @@ impl Live {
             status.waiting_persons = 0;
             status.ready = true;
         });
+        *self.staging.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Arc::clone(marts.staging()));
         state.marts = Some(marts);
         Ok(())
     }
@@ -309,9 +315,13 @@ impl Live {
         }
     }
 
-    /// Paths of an event's row that the models read; the others need not be decoded for [`Live::apply`].
-    pub fn leaves(&self) -> Vec<String> {
-        self.state().marts.as_ref().map(|marts| marts.leaves().to_vec()).unwrap_or_default()
+    /// What rows pass before [`Live::apply_staged`].
+    ///
+    /// # Errors
+    /// Tables that were never loaded.
+    pub(super) fn staging(&self) -> Result<Arc<Staging>> {
+        let staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        staging.clone().ok_or_else(not_started)
     }
 
     /// Brings every live table up to date with some events, received at `received_at` (microseconds since 1970)
@@ -320,14 +330,16 @@ impl Live {
     /// # Errors
     /// Rows that the models can't compute. From then on the tables stand still, and say so.
     pub fn apply(&self, rows: &RecordBatch, seq: u64, received_at: i64) -> Result<()> {
-        self.apply_since(rows, seq, received_at, received_at)
+        let mut staged = Staged::none(self.staging()?);
+        staged.add(rows).map_err(|error| self.stand_still(error))?;
+        self.apply_staged(staged, seq, received_at, received_at)
     }
 
-    /// The same, with the time at which the first of the frames was received: listeners are told that one, so
-    /// that a delay is never told shorter than it was.
-    pub(super) fn apply_since(
+    /// The same for rows that are staged, with the time at which the first of the frames was received: listeners are
+    /// told that one, so that a delay is never told shorter than it was.
+    pub(super) fn apply_staged(
         &self,
-        rows: &RecordBatch,
+        staged: Staged,
         seq: u64,
         received_at: i64,
         first_received_at: i64,
@@ -335,7 +347,7 @@ impl Live {
         let today = self.day_of(received_at);
         let mut state = self.state();
         let Some(marts) = &mut state.marts else { return Err(not_started()) };
-        match marts.apply(rows, today) {
+        match marts.apply(staged, today) {
             Ok(applied) => {
                 let (rows, waiting) = (marts.counts(), marts.waiting() as u64);
                 self.note(|status| {
@@ -357,6 +369,11 @@ impl Live {
             }
             Err(error) => Err(self.give_up(&mut state, error)),
         }
+    }
+
+    /// Rows could not be made ready for the tables.
+    pub(super) fn stand_still(&self, error: PipelineError) -> PipelineError {
+        self.give_up(&mut self.state(), error)
     }
 
     /// Half a change must not be shown; a restart begins from the stored tables.
