@@ -6,17 +6,17 @@ use std::sync::Arc;
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
-use clicktrail_engine::datafusion::{Embedded, Prepared, Session, Slot};
+use clicktrail_engine::datafusion::{Embedded, Session};
 
-use super::global::GlobalStep;
 use super::heavy::Heavy;
 use super::keyed_rows::KeyedRows;
 use super::known::Known;
 use super::layout::Layout;
+use super::models::Models;
 use super::numbers::Numbers;
 use super::restated::{Cause, Restated, merged, restated};
-use super::rows::{arrow_fault, bag, dates, fault, joined, same, shaped, texts};
-use super::staging::{Staged, Staging, add_fixed};
+use super::rows::{arrow_fault, bag, dates, joined, same, shaped, texts};
+use super::staging::{Staged, Staging};
 use super::sums::SumsStep;
 use super::tiers::Tiers;
 use super::view::View;
@@ -28,18 +28,6 @@ const PASS_ROWS: usize = 120_000;
 
 /// Column that tells events apart.
 const EVENT_KEY: &str = "event_key";
-
-/// A member, ready to run.
-struct Step {
-    name: String,
-    /// Rows stay as a live table.
-    kept: bool,
-    is_read: bool,
-    sql: String,
-    plan: Prepared,
-    slot: Slot,
-    schema: SchemaRef,
-}
 
 /// The tables of the last build.
 struct Built<'a> {
@@ -101,10 +89,7 @@ pub(crate) struct Applied {
 pub(crate) struct Marts {
     key: String,
     staging: Arc<Staging>,
-    session: Session,
-    staged: Slot,
-    steps: Vec<Step>,
-    globals: Vec<GlobalStep>,
+    models: Models,
     numbers: Numbers,
     events: KeyedRows,
     tables: BTreeMap<String, KeyedRows>,
@@ -141,12 +126,7 @@ impl Marts {
             })?;
             rows.loaded().map_err(arrow_fault)?;
         }
-        for global in &mut marts.globals {
-            let (input, schema) = (global.input.clone(), global.rows.schema());
-            built
-                .read(&input, &schema, "distinct", &mut |batch| global.learn(&batch).map(|_| ()))?;
-            global.compute(&marts.session)?;
-        }
+        marts.models.learn(&|name, schema, sink| built.read(name, schema, "distinct", sink))?;
         for step in &mut marts.sums {
             step.load(&marts.tables)?;
         }
@@ -161,41 +141,11 @@ impl Marts {
         tiers: &Tiers,
     ) -> Result<Self> {
         let staging = Arc::new(Staging::plan(catalog, engine, layout)?);
-        let session = engine.single_threaded_session()?;
-        // Slots have all columns, as SQL may name one in vain; only those that are read come into them.
-        let staged = session.add_live_slot(&layout.staged, Arc::clone(&layout.whole_schema))?;
-        for name in &layout.fixed {
-            add_fixed(catalog, engine, &session, name)?;
-        }
-        let mut slots = Vec::new();
-        for global in &layout.globals {
-            slots.push(session.add_live_slot(&global.name, Arc::clone(&global.schema))?);
-        }
-        let mut steps: Vec<Step> = Vec::new();
-        let mut tables = BTreeMap::new();
-        for member in &layout.members {
-            let plan = session.plan(&member.sql)?;
-            let schema = if member.passing { plan.schema() } else { Arc::clone(&member.schema) };
-            let plan = session.prepare(&plan)?;
-            let slot = session.add_live_slot(&member.name, Arc::clone(&member.schema))?;
-            let kept = !member.passing;
-            if kept {
-                tables.insert(member.name.clone(), KeyedRows::new(&schema, tiers));
-            }
-            let is_read =
-                member.is_read || layout.globals.iter().any(|global| global.input == member.name);
-            let (name, sql) = (member.name.clone(), member.sql.clone());
-            steps.push(Step { name, kept, is_read, sql, plan, slot, schema });
-        }
-        let mut globals = Vec::new();
-        for (global, slot) in layout.globals.iter().zip(slots) {
-            let after = steps
-                .iter()
-                .position(|step| step.name == global.input)
-                .ok_or_else(|| fault(format!("`{}` reads no live model", global.name)))?;
-            let produced = &steps[after].schema;
-            globals.push(GlobalStep::new(engine, after, produced, layout, global, slot)?);
-        }
+        let models = Models::plan(catalog, engine, layout)?;
+        let tables: BTreeMap<String, KeyedRows> = models
+            .kept()
+            .map(|(name, schema)| (name.to_owned(), KeyedRows::new(schema, tiers)))
+            .collect();
         let mut sums = Vec::new();
         for step in &layout.sums {
             let Some(table) = tables.get(&step.input) else { continue };
@@ -204,10 +154,7 @@ impl Marts {
         Ok(Self {
             key: layout.key.clone(),
             staging,
-            session,
-            staged,
-            steps,
-            globals,
+            models,
             numbers: Numbers::default(),
             events: KeyedRows::new(&layout.staged_schema, tiers),
             tables,
@@ -375,10 +322,8 @@ impl Marts {
         cause: Cause,
         applied: &mut Applied,
     ) -> Result<bool> {
-        self.staged.set(self.events.gather(persons).map_err(arrow_fault)?);
-        let computed = self.compute();
-        self.staged.set(Vec::new());
-        let Some(computed) = computed? else { return Ok(false) };
+        let staged = self.events.gather(persons).map_err(arrow_fault)?;
+        let Some(computed) = self.models.run(staged)? else { return Ok(false) };
         let mut sums: Vec<(usize, Vec<RecordBatch>, Vec<RecordBatch>)> = Vec::new();
         for (name, batches) in computed {
             let Some(table) = self.tables.get_mut(&name) else { continue };
@@ -400,41 +345,6 @@ impl Marts {
         Ok(true)
     }
 
-    /// Runs every model on the rows in place; `None` when a model over all rows changed.
-    fn compute(&mut self) -> Result<Option<Vec<(String, Vec<RecordBatch>)>>> {
-        let mut computed = Vec::new();
-        let mut changed = false;
-        for (index, step) in self.steps.iter().enumerate() {
-            let batches = self.session.run_prepared(&step.plan)?;
-            let batches = batches
-                .iter()
-                .map(|batch| shaped(batch, &step.schema))
-                .collect::<Result<Vec<_>, _>>()?;
-            for global in self.globals.iter_mut().filter(|global| global.after == index) {
-                let mut learned = false;
-                for batch in &batches {
-                    learned |= global.learn(batch)?;
-                }
-                if learned {
-                    changed |= global.compute(&self.session)?;
-                }
-            }
-            if changed {
-                break;
-            }
-            if step.is_read {
-                step.slot.set(batches.clone());
-            }
-            if step.kept {
-                computed.push((step.name.clone(), batches));
-            }
-        }
-        for step in &self.steps {
-            step.slot.set(Vec::new());
-        }
-        Ok((!changed).then_some(computed))
-    }
-
     /// Computes some persons by plans made anew over rows as they are, and compares with what is kept; gives
     /// how many persons and tables differ.
     pub(crate) fn audit(&mut self, seed: u64, persons: usize) -> Result<u64> {
@@ -451,21 +361,15 @@ impl Marts {
             .into_iter()
             .filter(|person| !self.heavy.waiting().contains_key(person))
             .collect();
-        self.staged.set(self.events.gather(&chosen).map_err(arrow_fault)?);
+        let staged = self.events.gather(&chosen).map_err(arrow_fault)?;
         let mut mismatches = 0;
-        for step in &self.steps {
-            let plan = self.session.prepare(&self.session.plan(&step.sql)?)?;
-            let rows = joined(&step.schema, &self.session.run_prepared(&plan)?)?;
-            if let Some(table) = self.tables.get(&step.name) {
-                let kept = joined(&step.schema, &table.gather(&chosen).map_err(arrow_fault)?)?;
+        for (name, rows) in self.models.run_anew(staged)? {
+            if let Some(table) = self.tables.get(name) {
+                let kept = table.gather(&chosen).map_err(arrow_fault)?;
+                let kept = joined(&rows.schema(), &kept)?;
                 mismatches += u64::from(bag(&rows)? != bag(&kept)?);
             }
-            step.slot.set(vec![rows]);
         }
-        for step in &self.steps {
-            step.slot.set(Vec::new());
-        }
-        self.staged.set(Vec::new());
         for step in &mut self.sums {
             mismatches += step.audit(&self.tables)?;
         }

@@ -13,6 +13,7 @@
 //! | `known` | new events → which of them are there already |
 //! | `layout` | project → which models follow the stream, by which key, and which do not and why |
 //! | `marts` | staged rows → the touched persons computed again, every live table brought up to date |
+//! | `models` | staged rows of some persons → the rows of every model |
 //! | `numbers` | keys of persons → their numbers |
 //! | `offline` | what a build does for live: the log's rest into its table, changed figures into the ledger |
 //! | `pages` | the dashboard's pages from the live tables |
@@ -39,6 +40,7 @@ mod keyed_rows;
 mod known;
 mod layout;
 pub(crate) mod marts;
+mod models;
 mod numbers;
 mod offline;
 mod pages;
