@@ -16,7 +16,7 @@ use arrow::ipc::reader::read_record_batch;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow::ipc::{CompressionType, root_as_message};
 
-use super::keyed_rows::compact;
+use super::chunk::compact;
 use super::scratch::Piece;
 use super::tiers::Tiers;
 

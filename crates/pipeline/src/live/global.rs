@@ -9,9 +9,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use clicktrail_engine::datafusion::{Embedded, Prepared, Session, Slot};
 
-use super::keyed_rows::nullable;
 use super::layout::{Global, Layout};
-use super::rows::{arrow_fault, joined, shaped};
+use super::rows::{arrow_fault, joined, nullable, shaped};
 use crate::error::Result;
 
 /// A model over all rows that needs their distinct values only.

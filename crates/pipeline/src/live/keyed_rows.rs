@@ -2,20 +2,22 @@
 //!
 //! Rows lie in chunks that never change; a row that is replaced is marked dead in its chunk. Small chunks are
 //! merged into larger ones, so that a table fed with a thousand small changes still consists of few chunks, and
-//! dead rows do not pile up. When more rows are in memory than may be, the large chunks move to disk
+//! dead rows do not pile up. When more rows are in memory than may be, the oldest chunks move to disk
 //! ([`ColdRows`]); a key that changes brings its rows back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::compute::{concat_batches, interleave_record_batch};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use smallvec::SmallVec;
 
 use super::bits::Bits;
+use super::chunk::{Chunk, compact};
 use super::cold::ColdRows;
+use super::rows::nullable;
 use super::tiers::{LiveMemory, Tiers};
 use super::view::View;
 
@@ -33,41 +35,6 @@ const GATHER_ROWS: usize = 8_192;
 pub(super) struct Place {
     chunk: u32,
     row: u32,
-}
-
-/// Rows in memory.
-#[derive(Debug, Clone)]
-pub(super) struct Chunk {
-    rows: RecordBatch,
-    /// Key of each row.
-    keys: Arc<Vec<u32>>,
-    dead: Bits,
-    /// Later chunks have greater ones.
-    born: u64,
-}
-
-impl Chunk {
-    fn alive(&self) -> usize {
-        self.rows.num_rows() - self.dead.count()
-    }
-
-    /// The rows that are not dead, or some columns of them.
-    pub(super) fn living(&self, columns: Option<&[usize]>) -> Result<RecordBatch, ArrowError> {
-        let rows = match columns {
-            Some(columns) => self.rows.project(columns)?,
-            None => self.rows.clone(),
-        };
-        if self.dead.count() == 0 {
-            return Ok(rows);
-        }
-        filter_record_batch(&rows, &self.dead.off(0, rows.num_rows()))
-    }
-
-    /// The key of each row, none for a dead one.
-    fn living_keys(&self) -> Vec<Option<u32>> {
-        let keys = self.keys.iter().enumerate();
-        keys.map(|(row, key)| (!self.dead.get(row)).then_some(*key)).collect()
-    }
 }
 
 /// See the module's text.
@@ -262,7 +229,7 @@ impl KeyedRows {
         }
     }
 
-    /// Moves large chunks to disk when too much is in memory, and has the disk's chunks looked after.
+    /// Moves the oldest chunks to disk when too much is in memory, and has the disk's chunks looked after.
     fn tidy(&mut self) -> Result<(), ArrowError> {
         let hot: usize = self.chunks.iter().flatten().map(Chunk::alive).sum();
         let LiveMemory { hot_rows, spill_rows, .. } = self.tiers.memory;
@@ -376,35 +343,12 @@ impl KeyedRows {
 /// Marks a place while chunks are merged.
 const MOVED: u32 = 1 << 31;
 
-/// The schema with every column nullable.
-pub(super) fn nullable(schema: &SchemaRef) -> SchemaRef {
-    if schema.fields().iter().all(|field| field.is_nullable()) {
-        return Arc::clone(schema);
-    }
-    let fields: Vec<_> =
-        schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-    Arc::new(Schema::new(fields))
-}
-
-/// Copies texts together that are views into buffers of other rows, which would all stay in memory.
-pub(super) fn compact(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = rows
-        .columns()
-        .iter()
-        .map(|column| match column.as_string_view_opt() {
-            Some(texts) if !texts.data_buffers().is_empty() => Arc::new(texts.gc()) as ArrayRef,
-            _ => Arc::clone(column),
-        })
-        .collect();
-    RecordBatch::try_new(rows.schema(), columns)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use arrow::array::{Int64Array, StringViewArray};
-    use arrow::datatypes::{DataType, Field, Int64Type};
+    use arrow::array::{AsArray, Int64Array, StringViewArray};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
     use clicktrail_engine::datafusion::Feed as _;
     use proptest::prelude::*;
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `bits` | one bit for each of many numbers |
 //! | `blocks` | rows sorted by key → small blocks on disk, and back |
+//! | `chunk` | rows in memory that lie together |
 //! | `cold` | the part of a table that lies on disk |
 //! | `dead_letters` | refused events → their table |
 //! | `follow` | frames → rounds of `marts`, later the warehouse; by threads |
@@ -31,6 +32,7 @@
 
 mod bits;
 mod blocks;
+mod chunk;
 mod cold;
 mod dead_letters;
 mod follow;

@@ -7,12 +7,11 @@ use arrow::array::{
     StringViewArray, StructArray,
 };
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Date32Type, Field, SchemaRef};
+use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use clicktrail_engine::EngineError;
 
-use super::keyed_rows::nullable;
 use crate::error::{PipelineError, Result};
 use crate::feeds::DAY;
 
@@ -79,6 +78,16 @@ fn column_as(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowE
         }
         _ => cast(column, data_type),
     }
+}
+
+/// The schema with every column nullable.
+pub(super) fn nullable(schema: &SchemaRef) -> SchemaRef {
+    if schema.fields().iter().all(|field| field.is_nullable()) {
+        return Arc::clone(schema);
+    }
+    let fields: Vec<_> =
+        schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    Arc::new(Schema::new(fields))
 }
 
 /// The same of several batches, as one.

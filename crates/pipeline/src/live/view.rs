@@ -7,8 +7,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use clicktrail_engine::datafusion::{Feed, FeedRows, Session};
 
+use super::chunk::Chunk;
 use super::cold::ColdChunk;
-use super::keyed_rows::Chunk;
 use super::rows::arrow_fault;
 use crate::error::Result;
 
