@@ -98,8 +98,9 @@ impl Inlet {
     /// Begins to bring the tables, which must be loaded, up to date.
     pub fn start(&self, release: Release) -> Follower {
         let (sender, receiver) = mpsc::channel();
-        let [staging, applying, storing] = [(); 3].map(|()| Arc::clone(&self.shared));
-        let (staging, applying) = (Staging(staging), Applying(applying));
+        let staging = Work(Arc::clone(&self.shared), Rounds::staging_ends);
+        let applying = Work(Arc::clone(&self.shared), Rounds::applying_ends);
+        let storing = Arc::clone(&self.shared);
         let threads = [
             named("stage", move || staging.0.stage()),
             named("apply", move || applying.0.apply(&sender)),
@@ -178,21 +179,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Of the time that persons with very many events take, so much passes between two times.
 const HEAVY_PAUSE: f64 = 99.0;
 
-/// The work of the thread `stage`. However it ends, and when there is no such thread, nobody waits for it.
-struct Staging(Arc<Shared>);
+/// What a thread works with. When it ends, however it does, and when there is no such thread, the rounds are told, so that
+/// nobody waits for it.
+struct Work(Arc<Shared>, fn(&Rounds));
 
-impl Drop for Staging {
+impl Drop for Work {
     fn drop(&mut self) {
-        self.0.rounds.staging_ends();
-    }
-}
-
-/// The same for the thread `apply`.
-struct Applying(Arc<Shared>);
-
-impl Drop for Applying {
-    fn drop(&mut self) {
-        self.0.rounds.applying_ends();
+        self.1(&self.0.rounds);
     }
 }
 
