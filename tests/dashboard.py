@@ -187,6 +187,14 @@ def keyboard(checks: Checks, web) -> None:
     checks.equal("single keys are off in a dialog", at(), "/")
     page.keyboard.press("Escape")
     checks.equal("Esc closes it", page.locator("dialog[open]").count(), 0)
+    page.keyboard.press("?")
+    page.evaluate("""async () => {
+      document.querySelector("dialog[open] [aria-label=Close]").click();
+      dispatchEvent(new KeyboardEvent("keydown", {key: "k", ctrlKey: true}));
+      await new Promise(done => setTimeout(done, 200));
+    }""")
+    checks.equal("a dialog closed just before does not close the palette", page.locator("dialog[open]").get_attribute("aria-label", timeout=2000), "Search")
+    page.keyboard.press("Escape")
     page.keyboard.press("Control+k")
     page.keyboard.type("lineage")
     page.keyboard.press("Enter")

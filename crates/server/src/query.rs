@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
+
 /// Names under which a query string may carry a secret. They are cut out before anything else sees
 /// it.
 const SECRET_NAMES: [&str; 2] = ["api_secret", "token"];
@@ -42,28 +44,11 @@ fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);
     }
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        match (bytes[at], hex(bytes.get(at + 1)).zip(hex(bytes.get(at + 2)))) {
-            (b'%', Some((high, low))) => {
-                out.push(high * 16 + low);
-                at += 2;
-            }
-            (b'+', _) => out.push(b' '),
-            (byte, _) => out.push(byte),
-        }
-        at += 1;
-    }
-    match String::from_utf8(out) {
-        Ok(text) => Cow::Owned(text),
+    let spaced = text.replace('+', " ");
+    match percent_decode_str(&spaced).decode_utf8() {
+        Ok(decoded) => Cow::Owned(decoded.into_owned()),
         Err(_) => Cow::Borrowed(text),
     }
-}
-
-fn hex(byte: Option<&u8>) -> Option<u8> {
-    char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ function App() {
   const here = journey || path === "/conversions" ? null : path;
   const palette = {
     pages: PAGES.map(([at, label]) => ({ label, href: link(at) })),
-    actions: [{ label: "Theme: light, dark, system", run: nextTheme }, { label: "Keyboard shortcuts", run: () => setTimeout(() => show("help")) }, { label: live.paused ? "Resume the stream" : "Pause the stream", run: () => (live.paused ? resume() : pause()) },
+    actions: [{ label: "Theme: light, dark, system", run: nextTheme }, { label: "Keyboard shortcuts", run: () => show("help") }, { label: live.paused ? "Resume the stream" : "Pause the stream", run: () => (live.paused ? resume() : pause()) },
       { label: "Print this page", run: () => print() }, { label: "Licences", run: () => { location.href = "/licenses"; } }],
   };
   return html`<a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); main.current?.focus(); }}>To the content</a>
@@ -151,7 +151,7 @@ function App() {
       <svg width="20" height="20" viewBox="0 0 20 20" fill="none" stroke="currentColor" stroke-width="1.600" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><path d=${ICONS[at]} /></svg>${label}</a>`)}
       <button type="button" onClick=${() => show("palette")}><svg width="20" height="20" viewBox="0 0 20 20" fill="currentColor" aria-hidden="true"><circle cx="4" cy="10" r="1.600" /><circle cx="10" cy="10" r="1.600" /><circle cx="16" cy="10" r="1.600" /></svg>More</button></nav>
     ${dialog === "help" && html`<${Help} onClose=${() => show(null)} />`}
-    ${dialog === "palette" && html`<${Palette} ...${palette} onClose=${() => show((now) => (now === "palette" ? null : now))} />`}
+    ${dialog === "palette" && html`<${Palette} ...${palette} onClose=${() => show(null)} />`}
     <${Toasts} />`;
 }
 

@@ -60,17 +60,21 @@ export function Word({ text, children, tone = "" }) {
     ${open && html`<div class="sheet left words small" role="note" ref=${sheet}>${children}</div>`}</span>`;
 }
 
-/** A modal dialog; the browser keeps the focus inside and gives it back. */
+/** A modal dialog; the browser keeps the focus inside, and closing gives it back to what opened it. */
 export function Dialog({ title, onClose, children, wide = false, className = "", bare = false }) {
   const dialog = useRef(null);
   // Before the next key: what is typed after ⌘K belongs to the dialog.
   useLayoutEffect(() => {
-    const opener = document.activeElement;
-    dialog.current.showModal();
-    return () => { if (opener?.isConnected) opener.focus(); };
+    const element = dialog.current, opener = document.activeElement;
+    element.showModal();
+    return () => { element.close(); if (opener?.isConnected) opener.focus(); };
   }, []);
-  const outside = (event) => { if (event.target === dialog.current) dialog.current.close(); };
-  return html`<dialog ref=${dialog} class="${wide ? "wide" : ""} ${className}" aria-label=${title} onClose=${onClose} onClick=${outside}>
-    ${!bare && html`<header><h2>${title}</h2><button type="button" class="btn plain icon" aria-label="Close" onClick=${() => dialog.current.close()}>✕</button></header>`}
+  // `close()` tells `onClose` in a later task, by when the next key may have opened another dialog: keys and buttons close at once,
+  // and what the browser tells of a dialog that is gone by then is not listened to.
+  const told = () => { if (dialog.current) onClose(); };
+  const escape = (event) => { if (event.key === "Escape" && !event.isComposing) { event.preventDefault(); onClose(); } };
+  const outside = (event) => { if (event.target === dialog.current) onClose(); };
+  return html`<dialog ref=${dialog} class="${wide ? "wide" : ""} ${className}" aria-label=${title} onClose=${told} onKeyDown=${escape} onClick=${outside}>
+    ${!bare && html`<header><h2>${title}</h2><button type="button" class="btn plain icon" aria-label="Close" onClick=${onClose}>✕</button></header>`}
     ${bare ? children : html`<div class="inside">${children}</div>`}</dialog>`;
 }
