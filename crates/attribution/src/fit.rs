@@ -5,13 +5,15 @@
 //!
 //! | room | what it does |
 //! |---|---|
-//! | [`paths`] | journeys → distinct paths with their counts |
+//! | [`builder`] | journeys → distinct paths with their counts |
+//! | [`paths`] | those, to read |
 //! | [`heuristics`] | first, last, linear, position, time decay: each journey divides by itself |
 //! | [`markov`] | removal effects of an absorbing chain of order 1 to 3, solved exactly `[2.31]` |
 //! | [`shapley`] | average marginal worth of a channel, exact or sampled with its error |
 //! | [`bootstrap`] | the same fit on resampled journeys → intervals |
 
 pub mod bootstrap;
+pub mod builder;
 mod hash;
 pub mod heuristics;
 pub mod markov;
@@ -23,7 +25,8 @@ mod solve;
 #[cfg(test)]
 mod tests;
 
-pub use paths::{PathCounts, PathCountsBuilder};
+pub use builder::{PathCountsBuilder, Portion};
+pub use paths::PathCounts;
 
 use crate::AttributionError;
 use crate::credit::{MICROS, bad_weight, split_to_nearest};

@@ -131,7 +131,8 @@ impl Found {
         let is_open = is_placeholder(&self.campaign, &["(organic)", "(referral)"])
             && is_placeholder(&self.medium, &["organic", "referral"]);
         let is_google_ad = (source, medium) == ("google", "cpc");
-        if !says_nothing && !(is_google_ad && is_open) {
+        let may_speak = says_nothing || (is_google_ad && is_open);
+        if !may_speak {
             return self;
         }
         let campaign = self.campaign.clone();

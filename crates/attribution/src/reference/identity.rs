@@ -61,7 +61,7 @@ impl<'a> Logins<'a> {
         };
         let own =
             || known().filter(|login| login.device == device && links(login.device, login.user));
-        let before = own().filter(|login| login.at <= converted_at).last();
+        let before = own().filter(|login| login.at <= converted_at).next_back();
         let Some(owner) = before.or_else(|| own().next()).map(|login| login.user) else {
             return BTreeSet::new();
         };
