@@ -19,8 +19,8 @@ use super::recent::Recent;
 /// Channels are numbered with 16 bits, of which the chain keeps two values for itself.
 pub const CHANNELS_MAX: usize = 65_000;
 
-/// Paths to add together ([`PathCountsBuilder::add_all`]): so many that what is known of them stays in a core's cache.
-pub const PORTION_PATHS: usize = 1_024;
+/// Paths that are added together: so many that what is known of them stays in a core's cache.
+const PORTION_PATHS: usize = 1_024;
 
 /// A path that is known. What it is found by lies beside its number: a table that grows, and most lookups, need not go to the
 /// steps, which are in no cache.
@@ -62,14 +62,10 @@ pub struct Portion {
 }
 
 impl Portion {
-    /// Number of paths.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    /// Whether it is time to add it.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.rows.len() >= PORTION_PATHS
     }
 
     /// Adds a touch to the path that is begun: a number that [`PathCountsBuilder::channel`] gave.
@@ -82,12 +78,6 @@ impl Portion {
     #[inline]
     pub fn end(&mut self, converted: u64, lost: u64, value_micros: i64) {
         self.rows.push(Counted { end: self.steps.len(), converted, lost, value_micros });
-    }
-
-    /// Takes everything out.
-    pub fn clear(&mut self) {
-        self.steps.clear();
-        self.rows.clear();
     }
 
     fn paths(&self) -> impl Iterator<Item = Path<'_>> {
@@ -168,11 +158,12 @@ impl PathCountsBuilder {
         self.count(Path { steps, converted, lost, value_micros }, place)
     }
 
-    /// Adds many paths, quicker than one by one: a lookup need not wait until the one before it has come from memory.
+    /// Adds many paths and leaves none in the portion. Quicker than one by one: a lookup need not wait until the one before it has
+    /// come from memory.
     ///
     /// # Errors
     /// As [`PathCountsBuilder::add`].
-    pub fn add_all(&mut self, portion: &Portion) -> Result<(), AttributionError> {
+    pub fn add_all(&mut self, portion: &mut Portion) -> Result<(), AttributionError> {
         let mut places = std::mem::take(&mut self.places);
         places.clear();
         places.extend(portion.paths().map(|path| self.place(path.steps)));
@@ -183,6 +174,8 @@ impl PathCountsBuilder {
             self.count(path, *place)?;
         }
         self.places = places;
+        portion.steps.clear();
+        portion.rows.clear();
         Ok(())
     }
 
@@ -257,12 +250,11 @@ impl PathCountsBuilder {
                 portion.step(numbers[usize::from(step)]);
             }
             portion.end(path.converted, path.lost, path.value_micros);
-            if portion.len() == PORTION_PATHS {
-                self.add_all(&portion)?;
-                portion.clear();
+            if portion.is_full() {
+                self.add_all(&mut portion)?;
             }
         }
-        self.add_all(&portion)?;
+        self.add_all(&mut portion)?;
         self.counts.untouched += other.counts.untouched;
         Ok(())
     }
@@ -321,14 +313,13 @@ mod tests {
             let (mut alone, mut together) = (builder(), builder());
             let mut portion = Portion::default();
             for rows in rows.chunks(portion_paths) {
-                portion.clear();
                 for (steps, converted, lost, value) in rows {
                     alone.add(steps, *converted, *lost, *value).unwrap();
                     steps.iter().for_each(|&step| portion.step(step));
                     portion.end(*converted, *lost, *value);
                 }
-                prop_assert_eq!(portion.len(), rows.len());
-                together.add_all(&portion).unwrap();
+                prop_assert_eq!(portion.rows.len(), rows.len());
+                together.add_all(&mut portion).unwrap();
             }
             for builder in [alone, together] {
                 let counts = builder.finish();

@@ -14,7 +14,6 @@ use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
 use arrow::error::ArrowError;
-use clicktrail_attribution::fit::builder::PORTION_PATHS;
 use clicktrail_attribution::fit::heuristics::{Heuristic, credits};
 use clicktrail_attribution::fit::{
     FitSettings, FittedModel, PathCounts, PathCountsBuilder, Portion, fit,
@@ -274,12 +273,11 @@ impl<'a> Taker<'a> {
                 return Err(refused(told, "values are amounts of money"));
             }
             portion.end(converted, lost, micros as i64);
-            if portion.len() == PORTION_PATHS || row + 1 == batch.num_rows() {
+            if portion.is_full() {
                 builder.add_all(portion).map_err(unfit)?;
-                portion.clear();
             }
         }
-        Ok(())
+        self.builder.add_all(&mut self.portion).map_err(unfit)
     }
 }
 
@@ -340,25 +338,26 @@ fn split<E>(
     }
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     let mut start = 0;
+    let mut cut = |end: usize| {
+        let name = trim(&text[start..end]);
+        start = end + 1;
+        take(name)
+    };
     for (at, word) in words.iter().enumerate() {
         // Zero where the separator is; then the highest bit of each byte that is zero, as no sum goes over into the next one.
         let word = u64::from_le_bytes(*word) ^ eight(separator);
         let mut found = !((word & eight(0x7f)) + eight(0x7f) | word | eight(0x7f));
         while found != 0 {
-            let end = at * 8 + found.trailing_zeros() as usize / 8;
-            take(trim(&text[start..end]))?;
-            start = end + 1;
+            cut(at * 8 + found.trailing_zeros() as usize / 8)?;
             found &= found - 1;
         }
     }
     for (at, byte) in rest.iter().enumerate() {
         if *byte == separator {
-            let end = words.len() * 8 + at;
-            take(trim(&text[start..end]))?;
-            start = end + 1;
+            cut(words.len() * 8 + at)?;
         }
     }
-    take(trim(&text[start..]))
+    cut(text.len())
 }
 
 /// What `str::trim` does, quicker where there is one space or none.
@@ -391,6 +390,9 @@ mod tests {
             "x\u{2003}> \u{2003}y ",
             "日本 > 語",
             "a >> b",
+            // Bytes that differ from the separator in the lowest or the highest bit, in every place of a word.
+            ">?>>??>>>???>>>>????>>>>>?????",
+            "¾>¾¾>>¾¾¾>>>¾¾¾¾>>>>¾¾¾¾¾>>>>>?¾",
         ];
         for text in texts {
             let mut found = Vec::new();
