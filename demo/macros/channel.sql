@@ -103,8 +103,8 @@ end
 categorised as (
 
     select {{ relation }}.*, categories.category
-    from {{ relation }}
-    left join {{ ref('stg_source_categories') }} as categories on lower({{ relation }}.source) = categories.source
+    from {{ ref('stg_source_categories') }} as categories
+    right join {{ relation }} on categories.source = lower({{ relation }}.source)
 
 ),
 

@@ -104,7 +104,7 @@ to_hex(md5(concat({% for part in parts %}{{ prefixed(part) }}{% if not loop.last
 #}
 {% macro first_by(value, order, rows=none) %}{{ adapter.dispatch('first_by')(value, order, rows) }}{% endmacro %}
 {% macro clicktrail__first_by(value, order, rows) -%}
-first_value({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}
+first_by({{ value }}, {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}
 {%- endmacro %}
 {% macro duckdb__first_by(value, order, rows) -%}
 first({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}
@@ -115,7 +115,7 @@ array_agg({{ among(value, rows) }} order by {% if rows %}if({{ rows }}, 0, 1), {
 
 {% macro last_by(value, order, rows=none) %}{{ adapter.dispatch('last_by')(value, order, rows) }}{% endmacro %}
 {% macro clicktrail__last_by(value, order, rows) -%}
-last_value({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}
+last_by({{ value }}, {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}
 {%- endmacro %}
 {% macro duckdb__last_by(value, order, rows) -%}
 last({{ value }} order by {{ order }}){% if rows %} filter (where {{ rows }}){% endif %}

@@ -1,12 +1,13 @@
 //! Arrow builders for one column of any depth, which can be completed after a row broke off.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
     ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListArray, NullBufferBuilder,
-    StringViewBuilder, StructArray,
+    StringViewBuilder, StructArray, new_null_array,
 };
-use arrow::buffer::OffsetBuffer;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, Fields};
 use arrow::error::ArrowError;
 
@@ -104,6 +105,26 @@ impl Column {
         }
     }
 
+    /// Whether no row, not even a broken one, has left anything.
+    fn is_untouched(&self) -> bool {
+        self.len() == 0
+            && match &self.build {
+                Build::Struct(builder) => builder.children.iter().all(Self::is_untouched),
+                Build::List { inner, .. } => inner.is_untouched(),
+                _ => true,
+            }
+    }
+
+    /// The array of `rows` rows, those without a value null; the column is empty afterwards.
+    fn finish_with(&mut self, data_type: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {
+        // Most columns of most batches: nothing is built for them.
+        if self.is_untouched() {
+            return Ok(all_null(data_type, rows));
+        }
+        self.fill_to(rows);
+        self.finish()
+    }
+
     /// The array of all rows; the column is empty afterwards.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(match &mut self.build {
@@ -155,23 +176,38 @@ impl StructBuild {
     pub(crate) fn finish_children(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
         let rows = self.len();
         self.nulls.finish();
-        let finish = |child: &mut Column| {
-            child.fill_to(rows);
-            child.finish()
-        };
-        self.children.iter_mut().map(finish).collect()
+        self.finished(rows)
+    }
+
+    fn finished(&mut self, rows: usize) -> Result<Vec<ArrayRef>, ArrowError> {
+        let columns = self.children.iter_mut().zip(&self.fields);
+        columns.map(|(column, field)| column.finish_with(field.data_type(), rows)).collect()
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let rows = self.len();
         let nulls = self.nulls.finish();
-        for child in &mut self.children {
-            child.fill_to(rows);
-        }
-        let columns = self.children.iter_mut().map(Column::finish).collect::<Result<_, _>>()?;
+        let columns = self.finished(rows)?;
         let array = StructArray::try_new_with_length(self.fields.clone(), columns, nulls, rows)?;
         Ok(Arc::new(array))
     }
+}
+
+/// Nulls, `rows` of them. All columns of a type and all batches share the same ones: most columns of most batches are null.
+fn all_null(data_type: &DataType, rows: usize) -> ArrayRef {
+    /// By type; the longest that was asked for.
+    static NULLS: Mutex<BTreeMap<DataType, ArrayRef>> = Mutex::new(BTreeMap::new());
+    if let DataType::Struct(fields) = data_type {
+        let columns = fields.iter().map(|field| all_null(field.data_type(), rows)).collect();
+        let nulls = Some(NullBuffer::new_null(rows));
+        return Arc::new(StructArray::new(fields.clone(), columns, nulls));
+    }
+    let mut known = NULLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let nulls = known.entry(data_type.clone()).or_insert_with(|| new_null_array(data_type, rows));
+    if nulls.len() < rows {
+        *nulls = new_null_array(data_type, rows);
+    }
+    nulls.slice(0, rows)
 }
 
 /// A list offset. One batch stays far below 2³¹ elements: lines are limited, and so are its rows.

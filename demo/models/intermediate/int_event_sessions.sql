@@ -14,7 +14,8 @@ identified as (
 ),
 
 -- Events without a session id are attached by 30 minutes of inactivity [2.17]. Only streams of persons that have
--- such events are sorted.
+-- such events are sorted: the windows are partitioned by the side of the holes, as an engine that sorts below a join would
+-- sort all events otherwise.
 holes as (
 
     select distinct person_key, stream_id
@@ -28,10 +29,10 @@ sequenced as (
     select
         events.*,
         row_number() over (
-            partition by events.person_key, events.stream_id order by {{ total_order('events') }}
+            partition by holes.person_key, events.stream_id order by {{ total_order('events') }}
         ) as event_number,
         lag(events.event_timestamp) over (
-            partition by events.person_key, events.stream_id order by {{ total_order('events') }}
+            partition by holes.person_key, events.stream_id order by {{ total_order('events') }}
         ) as previous_timestamp
     from holes
     inner join {{ ref('int_events') }} as events

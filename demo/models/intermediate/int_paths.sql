@@ -44,6 +44,12 @@ won_touches as (
 
 ),
 
+won_persons as (
+
+    {{ won_persons() }}
+
+),
+
 -- For each key event all others are lost; those between two that were won are one path.
 lost as (
     {% for name in var('key_events') + (var('own_key_events') | list) %}
@@ -55,9 +61,8 @@ lost as (
         count(*) as touches,
         max(touched_at) as ended_at
     from (
-        {{ touches_by_won(name) }}
+        {{ lost_touches(name) }}
     ) as touches
-    where not is_won
     group by person_key, won_before
     {% if not loop.last %}
     union all

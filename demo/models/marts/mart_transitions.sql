@@ -36,6 +36,12 @@ single as (
 
 ),
 
+won_persons as (
+
+    {{ won_persons() }}
+
+),
+
 -- Touches that no journey of the key event holds, numbered within the path that int_paths makes of them.
 lost_touches as (
     {% for name in var('key_events') + (var('own_key_events') | list) %}
@@ -44,12 +50,10 @@ lost_touches as (
         touches.person_key,
         touches.channel,
         touches.touch_number,
-        touches.is_won,
         touches.won_before
     from (
-        {{ touches_by_won(name) }}
+        {{ lost_touches(name) }}
     ) as touches
-    where not touches.is_won
     {% if not loop.last %}
     union all
     {% endif %}

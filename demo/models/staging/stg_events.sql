@@ -54,7 +54,8 @@ fields as (
 
 ),
 
--- The referrer is evidence only when it is neither the site itself nor a payment or sign-in hop [2.8].
+-- The referrer is evidence only when it is neither the site itself nor a payment or sign-in hop [2.8]. The list stands left in the
+-- join: an engine without statistics hashes that side, and streams the other.
 referred as (
 
     select
@@ -62,9 +63,9 @@ referred as (
         case when fields.referrer_dropped is null then fields.referrer_host end as site,
         sites.category as site_category,
         sites.engine_name
-    from fields
-    left join {{ ref('stg_source_categories') }} as sites
-        on fields.referrer_host = sites.source and sites.category in ('SEARCH', 'AI')
+    from {{ ref('stg_source_categories') }} as sites
+    right join fields
+        on sites.source = fields.referrer_host and sites.category in ('SEARCH', 'AI')
 
 ),
 

@@ -3,9 +3,11 @@
 mod failure;
 mod feed;
 mod functions;
+mod in_turn;
 mod incremental;
 mod leaves;
 mod locality;
+mod row_number;
 mod rules;
 mod session;
 mod shared_ctes;

@@ -1,4 +1,4 @@
-//! Rules by which the engine makes a plan better, but for one that would make it wrong.
+//! Rules by which the engine makes a plan better, but for one that would make it wrong, and with two of our own.
 
 use std::sync::Arc;
 
@@ -7,10 +7,16 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::windows::BoundedWindowAggExec;
+
+use super::in_turn::InTurn;
+use super::row_number::RowNumber;
 
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
@@ -20,17 +26,77 @@ type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 /// reach the `k` of `b`, and all rows are lost. Filters stand above the files when the physical plan is made, as the
 /// logical rules know whose column is meant. The other rule left out does the same with bounds that joins and limits
 /// find while they run; a plan that is kept would filter by those of an earlier run, too.
-pub(super) fn physical_rules() -> Vec<Rule> {
+///
+/// The two more: [`RowNumber`], and [`InTurn`] where there is one thread.
+pub(super) fn physical_rules(threads: usize) -> Vec<Rule> {
     let (whole, found) = (FilterPushdown::new(), FilterPushdown::new_post_optimization());
-    PhysicalOptimizer::new()
-        .rules
-        .into_iter()
-        .filter(|rule| rule.name() != found.name())
-        .map(|rule| match rule.name() == whole.name() {
-            true => Arc::new(FiltersOfFiles(FilterPushdown::new())),
-            false => rule,
+    let requirements = EnsureRequirements::new();
+    let mut rules: Vec<Rule> = Vec::new();
+    for rule in PhysicalOptimizer::new().rules {
+        // Before aggregates are split by what they read.
+        if threads == 1 && rule.name() == requirements.name() {
+            rules.push(Arc::new(UnionsInTurn));
+        }
+        if rule.name() == whole.name() {
+            rules.push(Arc::new(FiltersOfFiles(FilterPushdown::new())));
+        } else if rule.name() != found.name() {
+            rules.push(rule);
+        }
+    }
+    rules.push(Arc::new(CountedRowNumbers));
+    rules
+}
+
+/// On one thread, inputs of a union are read one after the other.
+#[derive(Debug)]
+struct UnionsInTurn;
+
+impl PhysicalOptimizerRule for UnionsInTurn {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| match node.downcast_ref::<UnionExec>() {
+            Some(union) => Ok(Transformed::yes(InTurn::of(union))),
+            None => Ok(Transformed::no(node)),
         })
-        .collect()
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "UnionsInTurn"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// `row_number()` counts where rows are sorted.
+#[derive(Debug)]
+struct CountedRowNumbers;
+
+impl PhysicalOptimizerRule for CountedRowNumbers {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            let counted = node.downcast_ref::<BoundedWindowAggExec>().and_then(RowNumber::of);
+            Ok(counted.map_or_else(|| Transformed::no(node), Transformed::yes))
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "CountedRowNumbers"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
 }
 
 /// Lets a file's reader pass over rows that the filter above it drops.

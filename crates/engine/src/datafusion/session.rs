@@ -163,7 +163,7 @@ impl Session {
             .with_config(config)
             .with_runtime_env(Arc::clone(&engine.runtime))
             .with_default_features()
-            .with_physical_optimizer_rules(physical_rules())
+            .with_physical_optimizer_rules(physical_rules(parallelism))
             .build();
         let context = SessionContext::new_with_state(state);
         functions::register(&context);

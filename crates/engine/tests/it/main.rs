@@ -3,6 +3,7 @@
 
 mod functions;
 mod locality;
+mod operators;
 mod prepared;
 mod tables;
 

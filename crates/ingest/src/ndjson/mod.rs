@@ -62,8 +62,7 @@ pub(crate) fn decode_payloads<'a>(
     let schema = columns.map_or_else(|| Ok(schema::events()), schema::project)?;
     let mut builder = StructBuild::new(schema.fields(), "");
     for (payload, bytes) in payloads.into_iter().enumerate() {
-        let lines = bytes.split(|byte| *byte == b'\n').enumerate();
-        for (line, bytes) in lines.filter(|(_, line)| !line.is_empty()) {
+        for (line, bytes) in lines_of(bytes).enumerate().filter(|(_, line)| !line.is_empty()) {
             let bad = |reason| IngestError::BadPayload { payload, line: line + 1, reason };
             let text = std::str::from_utf8(bytes).map_err(|error| bad(error.to_string()))?;
             decode::row(text, &mut builder).map_err(|error| bad(json_reason(&error)))?;
@@ -73,6 +72,13 @@ pub(crate) fn decode_payloads<'a>(
     let rows = RecordBatchOptions::new().with_row_count(Some(builder.len()));
     let columns = builder.finish_children().map_err(IngestError::internal)?;
     RecordBatch::try_new_with_options(schema, columns, &rows).map_err(IngestError::internal)
+}
+
+/// The lines of some bytes, without their ends.
+fn lines_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    let ends = memchr::memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len()));
+    ends.map(move |end| &bytes[std::mem::replace(&mut start, end + 1)..end])
 }
 
 /// The wanted columns, then the required ones not among them: those are read to judge the row.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::buffer::Buffer;
-use arrow::compute::{interleave_record_batch, take_record_batch};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::read_record_batch;
@@ -17,6 +17,7 @@ use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, I
 use arrow::ipc::{CompressionType, root_as_message};
 
 use super::chunk::compact;
+use super::interleave::interleaved;
 use super::scratch::Piece;
 use super::tiers::Tiers;
 
@@ -66,7 +67,7 @@ impl Blocks {
         let block_rows = tiers.memory.block_rows;
         let mut blocks = Vec::with_capacity(order.len().div_ceil(block_rows));
         let mut encoder = Encoder::new()?;
-        let mut merge = Merge::of(sources);
+        let mut merge = Merge::of(schema, sources);
         for rows in order.chunks(block_rows) {
             if stop.load(Ordering::Relaxed) {
                 return Err(ArrowError::ComputeError("rows are no longer needed on disk".into()));
@@ -141,13 +142,14 @@ impl Blocks {
 
 /// Gives rows of several sources in an order that visits each source from its first row to its last.
 struct Merge<'s> {
+    schema: &'s SchemaRef,
     sources: &'s [Source],
     /// The block of each source that is read now.
     open: Vec<Option<(usize, RecordBatch)>>,
 }
 
 impl<'s> Merge<'s> {
-    fn of(sources: &'s [Source]) -> Self {
+    fn of(schema: &'s SchemaRef, sources: &'s [Source]) -> Self {
         let open = sources
             .iter()
             .map(|source| match source {
@@ -155,7 +157,7 @@ impl<'s> Merge<'s> {
                 Source::Disk(_) => None,
             })
             .collect();
-        Self { sources, open }
+        Self { schema, sources, open }
     }
 
     fn rows(&mut self, rows: &[Origin]) -> Result<RecordBatch, ArrowError> {
@@ -180,7 +182,7 @@ impl<'s> Merge<'s> {
             indices.push((place, row));
         }
         let used: Vec<&RecordBatch> = used.iter().collect();
-        compact(&interleave_record_batch(&used, &indices)?)
+        compact(&interleaved(self.schema, &used, &indices)?)
     }
 
     fn block(&mut self, source: usize, block: usize) -> Result<RecordBatch, ArrowError> {

@@ -9,20 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use clicktrail_engine::datafusion::Embedded;
-use clicktrail_eventlog::{Frame, LogError};
+use clicktrail_eventlog::Frame;
 use clicktrail_ingest::collect::{self, EnvelopeParts};
 
-use super::dead_letters;
 use super::rounds::{Rounds, StagedRound, Turn};
 use super::rows::arrow_fault;
 use super::service::Live;
 use super::staging::Staged;
-use super::stream_table::{self, Stored};
+use super::store::{AppliedRound, Unstored, portions, take_apart};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::report::Silent;
-use crate::warehouse::Warehouse;
 
 /// How frames are followed.
 #[derive(Debug, Clone)]
@@ -138,29 +135,6 @@ impl Drop for Follower {
     }
 }
 
-/// Moves the frames that a log still has into the table `events_stream`.
-pub(super) fn recover_into(
-    warehouse: &Warehouse,
-    engine: &Embedded,
-    clock: &dyn Clock,
-    frames: impl Iterator<Item = Result<Frame, LogError>>,
-) -> Result<()> {
-    /// Events that are decoded together.
-    const PART_EVENTS: u64 = 200_000;
-    let (mut part, mut events) = (Vec::new(), 0);
-    for frame in frames {
-        let frame = frame?;
-        events += u64::from(frame.rows);
-        part.push(Arc::new(frame));
-        if events >= PART_EVENTS {
-            store_frames(warehouse, engine, clock, &part)?;
-            (part, events) = (Vec::new(), 0);
-        }
-    }
-    store_frames(warehouse, engine, clock, &part)?;
-    Ok(())
-}
-
 /// A thread that tools show under its name; `None` when the system gives no more threads.
 fn named(name: &str, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
     match std::thread::Builder::new().name(name.to_owned()).spawn(work) {
@@ -175,6 +149,9 @@ fn named(name: &str, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Events that are staged together.
+const STAGED_EVENTS: u32 = 4_096;
 
 /// Of the time that persons with very many events take, so much passes between two times.
 const HEAVY_PAUSE: f64 = 99.0;
@@ -208,13 +185,13 @@ impl Shared {
         let mut staged = Staged::none(Arc::clone(&staging));
         for portion in portions(&parts, STAGED_EVENTS, |part| part.events) {
             let lines = portion.iter().map(|part| part.event_lines);
-            let rows = collect::decode(lines, staging.leaves())?;
-            staged.add(&self.live.erased.without(rows).map_err(arrow_fault)?)?;
+            let rows = collect::decode(lines, None)?;
+            staged.add(self.live.erased.without(rows).map_err(arrow_fault)?)?;
         }
         Ok(Some(staged))
     }
 
-    fn apply(&self, stored: &Sender<Vec<Arc<Frame>>>) {
+    fn apply(&self, stored: &Sender<AppliedRound>) {
         let (mut audited, mut due) = (self.clock.seconds(), 0.0);
         loop {
             let left = || {
@@ -230,12 +207,14 @@ impl Shared {
                 Turn::End => return,
             };
             let turn = lock(&self.turn);
-            if let Err(error) = self.apply_round(&round.frames, round.rows) {
+            let StagedRound { frames, mut rows } = round;
+            let applied = AppliedRound::of(frames, &mut rows);
+            if let Err(error) = self.apply_round(&applied.frames, rows) {
                 tracing::error!(code = error.code(), %error, "the live tables stand still");
             }
             self.rounds.applied();
             // Events stay durable and are stored even when the tables can't follow.
-            if stored.send(round.frames).is_err() {
+            if stored.send(applied).is_err() {
                 return;
             }
             drop(turn);
@@ -284,7 +263,7 @@ impl Shared {
         self.live.apply_staged(rows, last.seq, last.received_at, first.received_at)
     }
 
-    fn store(&self, applied: &Receiver<Vec<Arc<Frame>>>, release: &Release) {
+    fn store(&self, applied: &Receiver<AppliedRound>, release: &Release) {
         let mut unstored = Unstored::default();
         let (mut stored, mut published) = (self.clock.seconds(), self.clock.seconds());
         loop {
@@ -292,7 +271,7 @@ impl Shared {
             let left = (stored + every - self.clock.seconds()).clamp(0.01, every);
             let ends = match applied.recv_timeout(Duration::from_secs_f64(left)) {
                 Ok(round) => {
-                    unstored.take(round);
+                    unstored.take(&self.live, round);
                     false
                 }
                 Err(RecvTimeoutError::Timeout) => false,
@@ -328,13 +307,13 @@ impl Shared {
     /// A day was exported, or exported again: rounds wait while the tables are built and loaded with it [2.25].
     fn load_anew(
         &self,
-        applied: &Receiver<Vec<Arc<Frame>>>,
+        applied: &Receiver<AppliedRound>,
         unstored: &mut Unstored,
         release: &Release,
     ) {
         let _turn = lock(&self.turn);
         while let Ok(round) = applied.try_recv() {
-            unstored.take(round);
+            unstored.take(&self.live, round);
         }
         unstored.store(&self.live, release);
         if !unstored.frames.is_empty() {
@@ -346,98 +325,4 @@ impl Shared {
             tracing::error!(code = error.code(), %error, "the changed export could not be built");
         }
     }
-}
-
-/// Frames that are in the live tables and in the log only.
-#[derive(Default)]
-struct Unstored {
-    frames: Vec<Arc<Frame>>,
-    events: u64,
-}
-
-impl Unstored {
-    fn take(&mut self, round: Vec<Arc<Frame>>) {
-        self.events += round.iter().map(|frame| u64::from(frame.rows)).sum::<u64>();
-        self.frames.extend(round);
-    }
-
-    fn store(&mut self, live: &Live, release: &Release) {
-        let Some(last) = self.frames.last() else { return };
-        let seq = last.seq;
-        match live.store_frames(&self.frames) {
-            Ok(()) => {
-                release(seq);
-                *self = Self::default();
-            }
-            // The log keeps them; the next try, or the next start, stores them.
-            Err(error) => tracing::error!(code = error.code(), %error, "events were not stored"),
-        }
-    }
-}
-
-fn take_apart(frame: &Frame) -> Result<EnvelopeParts<'_>> {
-    collect::open_envelope(&frame.payload).ok_or_else(|| {
-        clicktrail_engine::EngineError::Internal(format!(
-            "frame {} of the log holds something else than events",
-            frame.seq
-        ))
-        .into()
-    })
-}
-
-/// Events that are staged together.
-const STAGED_EVENTS: u32 = 4_096;
-
-/// Events that are decoded together on their way into a table.
-const PORTION_EVENTS: u32 = 16_384;
-
-/// Cuts a slice into pieces of at least `least` in all, the last one of what is left.
-fn portions<'s, T>(
-    all: &'s [T],
-    least: u32,
-    size: impl Fn(&T) -> u32,
-) -> impl Iterator<Item = &'s [T]> {
-    let mut rest = all;
-    std::iter::from_fn(move || {
-        let mut sum = 0u32;
-        let end = rest.iter().position(|one| {
-            sum = sum.saturating_add(size(one));
-            sum >= least
-        });
-        let (piece, left) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
-        rest = left;
-        (!piece.is_empty()).then_some(piece)
-    })
-}
-
-/// Moves frames into the tables `events_stream` and `events_dead_letter`; gives the last of them.
-pub(super) fn store_frames(
-    warehouse: &Warehouse,
-    engine: &Embedded,
-    clock: &dyn Clock,
-    frames: &[Arc<Frame>],
-) -> Result<u64> {
-    let Some(last) = frames.last() else { return Ok(0) };
-    let parts: Vec<EnvelopeParts<'_>> =
-        frames.iter().map(|frame| take_apart(frame)).collect::<Result<_>>()?;
-    let (mut letters, mut producers) = (Vec::new(), Vec::new());
-    for (part, frame) in parts.iter().zip(frames) {
-        match collect::read_dead_letters(part.dead_letter_lines) {
-            Ok(read) => letters.extend(read.into_iter().map(|letter| (frame.seq, letter))),
-            Err((line, why)) => tracing::error!(line, why, "a dead letter can't be read"),
-        }
-        producers.extend(part.producer.clone());
-    }
-    let now = clock.now_micros();
-    dead_letters::append(warehouse, &letters, last.seq, now)?;
-    // A part at a time: as columns, two hundred thousand events take half a gigabyte.
-    let few = |part: &EnvelopeParts<'_>| part.events;
-    let erased = warehouse.erased()?;
-    let mut batches = portions(&parts, PORTION_EVENTS, few).map(|portion| {
-        let rows = collect::decode(portion.iter().map(|part| part.event_lines), None)?;
-        Ok(erased.without(rows).map_err(arrow_fault)?)
-    });
-    let rows = Stored { batches: &mut batches, seq: last.seq, producers };
-    stream_table::append(warehouse, engine, rows, now)?;
-    Ok(last.seq)
 }

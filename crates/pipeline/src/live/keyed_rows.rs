@@ -5,18 +5,19 @@
 //! dead rows do not pile up. When more rows are in memory than may be, the oldest chunks move to disk
 //! ([`ColdRows`]); a key that changes brings its rows back.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::{concat_batches, interleave_record_batch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::bits::Bits;
 use super::chunk::{Chunk, compact};
 use super::cold::ColdRows;
+use super::interleave::interleaved;
 use super::rows::nullable;
 use super::tiers::{LiveMemory, Tiers};
 use super::view::View;
@@ -185,7 +186,7 @@ impl KeyedRows {
                 indices.push((*number, place.row as usize));
             }
         }
-        let hot = indices.chunks(GATHER_ROWS).map(|rows| interleave_record_batch(&used, rows));
+        let hot = indices.chunks(GATHER_ROWS).map(|rows| interleaved(&self.schema, &used, rows));
         let mut batches = hot.collect::<Result<Vec<_>, _>>()?;
         let (cold, _) = self.cold.gather(keys)?;
         if !cold.is_empty() {

@@ -5,10 +5,9 @@
 //! local, and whatever reads it, stays as the last build left it, and says so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use clicktrail_engine::datafusion::{Embedded, IncrementalSums, Session};
+use clicktrail_engine::datafusion::{Embedded, IncrementalSums, Session, Slot};
 use clicktrail_project::{Node, ResourceType};
 
 use crate::catalog::{Catalog, live_key, quoted};
@@ -159,17 +158,14 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Makes the three sources readable as slots, reduced to some paths; gives that of the stream.
-pub(super) fn add_feeds(
-    session: &Session,
-    leaves: Option<&[String]>,
-) -> Result<clicktrail_engine::datafusion::Slot> {
+/// Makes the three sources readable, reduced to some paths: the stream as a slot, which it gives, and nothing in the other two.
+pub(super) fn add_feeds(session: &Session, leaves: Option<&[String]>) -> Result<Slot> {
     let schema = match leaves {
         Some(leaves) => clicktrail_ingest::schema::project(leaves)?,
         None => clicktrail_ingest::schema::events(),
     };
-    session.add_live_slot("ga4.events", Arc::clone(&schema))?;
-    session.add_live_slot("ga4.events_intraday", Arc::clone(&schema))?;
+    session.add_empty("ga4.events", &schema)?;
+    session.add_empty("ga4.events_intraday", &schema)?;
     Ok(session.add_live_slot(STREAM_NAME, schema)?)
 }
 

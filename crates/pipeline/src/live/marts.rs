@@ -1,12 +1,14 @@
 //! The live tables in memory, and the one step that moves them: events in, the touched persons computed again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use clicktrail_engine::datafusion::{Embedded, Session};
+use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::heavy::Heavy;
 use super::keyed_rows::KeyedRows;
@@ -397,7 +399,8 @@ impl Marts {
         let column = staged.schema().index_of(EVENT_KEY).map_err(arrow_fault)?;
         let mut known = Known::new(&mut self.events, &mut self.heavy, column, &keys)?;
         let names = staged.column(column).as_string_view();
-        let mut first: HashMap<(u32, &str), Vec<usize>> = HashMap::with_capacity(keys.len());
+        let mut first: HashMap<(u32, &str), SmallVec<[usize; 1]>> =
+            HashMap::with_capacity(keys.len());
         let mut wanted = Vec::with_capacity(keys.len());
         let mut fresh = Vec::with_capacity(keys.len());
         for (row, key) in keys.iter().enumerate() {

@@ -10,6 +10,7 @@
 //! | `follow` | frames → rounds of `marts`, later the warehouse; by threads |
 //! | `global` | rows → a small model over all of them, such as the first loaded day |
 //! | `heavy` | persons with very many events → who waits for a pace of their own |
+//! | `interleave` | rows of several batches → one batch |
 //! | `keyed_rows` | a table's rows by key, in memory and on disk: appended, replaced, read |
 //! | `known` | new events → which of them are there already |
 //! | `layout` | project → which models follow the stream, by which key, and which do not and why |
@@ -24,6 +25,7 @@
 //! | `scratch` | pieces of bytes in a file without a name |
 //! | `service` | all of it behind one lock: apply, query, audit |
 //! | `staging` | raw rows → staged rows |
+//! | `store` | rounds that were applied → the warehouse |
 //! | `stream_table` | raw rows → the table `events_stream`, each frame exactly once |
 //! | `sums` | rows that go and come → a model of sums by group |
 //! | `tiers` | how much of the live tables is in memory |
@@ -38,6 +40,7 @@ mod dead_letters;
 mod follow;
 mod global;
 mod heavy;
+mod interleave;
 mod keyed_rows;
 mod known;
 mod layout;
@@ -52,6 +55,7 @@ mod rows;
 mod scratch;
 mod service;
 mod staging;
+mod store;
 pub(crate) mod stream_table;
 mod sums;
 mod tiers;

@@ -10,12 +10,12 @@ use clicktrail_engine::datafusion::{Embedded, Session};
 use clicktrail_eventlog::{Frame, LogError};
 use clicktrail_project::{ResourceType, SelectArgs};
 
-use super::follow::{recover_into, store_frames};
 use super::marts::{Applied, Marts};
 use super::pages::Kept;
 use super::restated::{self, Entry, Restated};
 use super::staging::{Staged, Staging};
-use super::stream_table::{self, Stored};
+use super::store::{recover_into, store_frames};
+use super::stream_table::{self, Draft};
 use super::tiers::{LiveMemory, Tiers};
 use super::told::{Listener, Round};
 use crate::catalog::{Catalog, names};
@@ -116,8 +116,7 @@ impl Live {
         let workspace = Workspace::open(settings, Arc::clone(&clock))?;
         let engine = workspace.engine()?;
         let lock = workspace.warehouse.lock()?;
-        let nothing = Stored { batches: &mut std::iter::empty(), seq: 0, producers: Vec::new() };
-        stream_table::append(&workspace.warehouse, &engine, nothing, clock.now_micros())?;
+        Draft::open(&workspace.warehouse)?.commit(&engine, 0, Vec::new(), clock.now_micros())?;
         let time_zone = time_zone(&workspace)?;
         let status = LiveStatus {
             stored_seq: stream_table::last_seq(&workspace.warehouse)?,
@@ -198,10 +197,9 @@ impl Live {
     /// # Errors
     /// [`PipelineError::Io`] when the disk is full.
     pub fn store(&self, batches: &[RecordBatch], seq: u64) -> Result<()> {
-        let now = self.clock.now_micros();
-        let batches = &mut batches.iter().cloned().map(Ok);
-        let rows = Stored { batches, seq, producers: Vec::new() };
-        stream_table::append(&self.workspace.warehouse, &self.engine, rows, now)?;
+        let mut draft = self.draft()?;
+        batches.iter().try_for_each(|rows| draft.write(rows))?;
+        draft.commit(&self.engine, seq, Vec::new(), self.clock.now_micros())?;
         self.stored(seq)
     }
 
@@ -218,14 +216,19 @@ impl Live {
         restated::write(&self.workspace.warehouse, &told)
     }
 
-    /// The same for frames, with their dead letters and their senders' numbering.
+    /// Files of the table `events_stream` to which rows go before they are part of it.
+    pub(super) fn draft(&self) -> Result<Draft> {
+        Draft::open(&self.workspace.warehouse)
+    }
+
+    /// The same for frames, with their dead letters and their senders' numbering. `draft` has their events, where it is known.
     ///
     /// # Errors
     /// As [`Live::store`]; frames that hold something else.
-    pub(super) fn store_frames(&self, frames: &[Arc<Frame>]) -> Result<()> {
+    pub(super) fn store_frames(&self, frames: &[Arc<Frame>], draft: Option<Draft>) -> Result<()> {
         let warehouse = &self.workspace.warehouse;
         let _alone = self.alone();
-        let stored = store_frames(warehouse, &self.engine, self.clock.as_ref(), frames)?;
+        let stored = store_frames(warehouse, &self.engine, self.clock.as_ref(), frames, draft)?;
         self.stored(stored)
     }
 
@@ -331,7 +334,7 @@ impl Live {
     /// Rows that the models can't compute. From then on the tables stand still, and say so.
     pub fn apply(&self, rows: &RecordBatch, seq: u64, received_at: i64) -> Result<()> {
         let mut staged = Staged::none(self.staging()?);
-        staged.add(rows).map_err(|error| self.stand_still(error))?;
+        staged.add(rows.clone()).map_err(|error| self.stand_still(error))?;
         self.apply_staged(staged, seq, received_at, received_at)
     }
 

@@ -14,15 +14,15 @@ use crate::error::Result;
 
 /// The staging views of a project, ready to run.
 pub(super) struct Staging {
-    /// Paths of a raw row that the views read; `None` where they need whole rows.
-    leaves: Option<Vec<String>>,
     plan: Mutex<Plan>,
 }
 
 /// Rows that are staged.
 pub(super) struct Staged {
     pub(super) rows: Vec<RecordBatch>,
-    /// Raw rows that they were made of.
+    /// Raw rows that they were made of, whole, in the schema of the export.
+    pub(super) raw: Vec<RecordBatch>,
+    /// How many these are.
     pub(super) events: u64,
     by: Arc<Staging>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Staged {
 impl Staged {
     /// No rows yet, for [`Staged::add`].
     pub(super) fn none(by: Arc<Staging>) -> Self {
-        Self { rows: Vec::new(), events: 0, by }
+        Self { rows: Vec::new(), raw: Vec::new(), events: 0, by }
     }
 
     /// Stages raw rows. A few thousand at a time are done sooner than all of many: their memory is used again while it
@@ -38,9 +38,10 @@ impl Staged {
     ///
     /// # Errors
     /// Rows that the views can't compute.
-    pub(super) fn add(&mut self, raw: &RecordBatch) -> Result<()> {
-        self.rows.extend(self.by.stage(raw)?);
+    pub(super) fn add(&mut self, raw: RecordBatch) -> Result<()> {
+        self.rows.extend(self.by.stage(&raw)?);
         self.events += raw.num_rows() as u64;
+        self.raw.push(raw);
         Ok(())
     }
 
@@ -82,18 +83,10 @@ impl Staging {
             catalog.register(&session, &layout.staged_id, &mut known)?;
             let plan = session.plan(&layout.staging_sql)?;
             let plan = session.prepare(&plan)?;
-            Ok(Self {
-                leaves: leaves.map(<[String]>::to_vec),
-                plan: Mutex::new(Plan { session, raw, plan }),
-            })
+            Ok(Self { plan: Mutex::new(Plan { session, raw, plan }) })
         };
         // SQL may name a leaf in a column that nobody uses: then whole rows are needed.
         open(Some(&layout.leaves)).or_else(|_| open(None))
-    }
-
-    /// Paths of a raw row that are read; other columns need not be decoded. `None`: all of it.
-    pub(super) fn leaves(&self) -> Option<&[String]> {
-        self.leaves.as_deref()
     }
 
     fn stage(&self, raw: &RecordBatch) -> Result<Vec<RecordBatch>> {

@@ -10,6 +10,7 @@ mod incremental;
 mod live;
 mod live_judge;
 mod live_property;
+mod live_store;
 mod own_model;
 mod sample;
 mod staging;

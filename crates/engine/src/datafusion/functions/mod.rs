@@ -3,6 +3,7 @@
 //! To add one: a file here, a line in [`register`], a `default__`/`clicktrail__` macro in `demo/macros`.
 
 mod event_key;
+mod first_by;
 mod money;
 mod params;
 mod text;
@@ -10,7 +11,7 @@ mod time;
 mod url;
 
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::{ScalarUDF, ScalarUDFImpl};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, ScalarUDFImpl};
 
 /// Makes every function known to a session.
 pub(crate) fn register(context: &SessionContext) {
@@ -22,6 +23,9 @@ pub(crate) fn register(context: &SessionContext) {
     add(context, text::Usable::new());
     add(context, text::HashKey::new());
     add(context, money::Money::new());
+    for side in [first_by::Side::First, first_by::Side::Last] {
+        context.register_udaf(AggregateUDF::new_from_impl(first_by::FirstBy::new(side)));
+    }
     for kind in [
         time::Kind::UtcTimestamp,
         time::Kind::LocalTimestamp,
