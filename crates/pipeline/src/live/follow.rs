@@ -4,6 +4,7 @@
 //! round before into the tables. The thread `store` moves frames that were applied into the table `events_stream`;
 //! only then may the log drop them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -64,6 +65,8 @@ struct Shared {
     rounds: Rounds,
     /// Held during a round, and while the tables are loaded anew.
     turn: Mutex<()>,
+    /// Raw rows of rounds that were applied and that the thread `store`, which may be building tables, has not taken yet.
+    rows_to_store: AtomicU64,
 }
 
 /// Frames on their way into the tables.
@@ -76,8 +79,8 @@ impl Inlet {
     /// Where frames wait until the tables are ready.
     pub fn new(live: Arc<Live>, clock: Arc<dyn Clock>, settings: FollowSettings) -> Self {
         let rounds = Rounds::new(settings.round_events, settings.waiting_bytes);
-        let turn = Mutex::default();
-        Self { shared: Arc::new(Shared { live, clock, settings, rounds, turn }) }
+        let (turn, rows_to_store) = (Mutex::default(), AtomicU64::default());
+        Self { shared: Arc::new(Shared { live, clock, settings, rounds, turn, rows_to_store }) }
     }
 
     /// Takes frames in, in order; waits while too many wait.
@@ -208,11 +211,15 @@ impl Shared {
             };
             let turn = lock(&self.turn);
             let StagedRound { frames, mut rows } = round;
-            let applied = AppliedRound::of(frames, &mut rows);
+            let mut applied = AppliedRound::of(frames, &mut rows);
             if let Err(error) = self.apply_round(&applied.frames, rows) {
                 tracing::error!(code = error.code(), %error, "the live tables stand still");
             }
             self.rounds.applied();
+            if self.rows_to_store.load(Ordering::Relaxed) > self.settings.unstored_events {
+                applied.forget_rows();
+            }
+            self.rows_to_store.fetch_add(applied.raw_rows(), Ordering::Relaxed);
             // Events stay durable and are stored even when the tables can't follow.
             if stored.send(applied).is_err() {
                 return;
@@ -271,7 +278,7 @@ impl Shared {
             let left = (stored + every - self.clock.seconds()).clamp(0.01, every);
             let ends = match applied.recv_timeout(Duration::from_secs_f64(left)) {
                 Ok(round) => {
-                    unstored.take(&self.live, round);
+                    self.take(&mut unstored, round);
                     false
                 }
                 Err(RecvTimeoutError::Timeout) => false,
@@ -297,6 +304,11 @@ impl Shared {
         }
     }
 
+    fn take(&self, unstored: &mut Unstored, round: AppliedRound) {
+        self.rows_to_store.fetch_sub(round.raw_rows(), Ordering::Relaxed);
+        unstored.take(&self.live, round);
+    }
+
     /// Builds the warehouse's tables, beside the live ones.
     fn publish(&self) {
         if let Err(error) = self.live.build(&Silent) {
@@ -313,7 +325,7 @@ impl Shared {
     ) {
         let _turn = lock(&self.turn);
         while let Ok(round) = applied.try_recv() {
-            unstored.take(&self.live, round);
+            self.take(unstored, round);
         }
         unstored.store(&self.live, release);
         if !unstored.frames.is_empty() {

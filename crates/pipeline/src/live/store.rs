@@ -36,6 +36,16 @@ impl AppliedRound {
         };
         Self { frames, raw }
     }
+
+    /// Raw rows at hand.
+    pub(super) fn raw_rows(&self) -> u64 {
+        self.raw.iter().flatten().map(|rows| rows.num_rows() as u64).sum()
+    }
+
+    /// As columns, rows take more memory than the frames that they can be read from again.
+    pub(super) fn forget_rows(&mut self) {
+        self.raw = None;
+    }
 }
 
 /// Frames that are in the live tables and in the log only.
