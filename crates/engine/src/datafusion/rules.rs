@@ -35,63 +35,41 @@ pub(super) fn physical_rules(threads: usize) -> Vec<Rule> {
     for rule in PhysicalOptimizer::new().rules {
         // Before aggregates are split by what they read.
         if threads == 1 && rule.name() == requirements.name() {
-            rules.push(Arc::new(UnionsInTurn));
+            rules.push(Arc::new(UNIONS_IN_TURN));
         }
         if rule.name() == whole.name() {
-            rules.push(Arc::new(FiltersOfFiles(FilterPushdown::new())));
+            rules.push(Arc::new(FILTERS_OF_FILES));
         } else if rule.name() != found.name() {
             rules.push(rule);
         }
     }
-    rules.push(Arc::new(CountedRowNumbers));
+    rules.push(Arc::new(COUNTED_ROW_NUMBERS));
     rules
 }
 
-/// On one thread, inputs of a union are read one after the other.
+/// A rule that changes nodes of a plan by themselves, from the leaves up.
 #[derive(Debug)]
-struct UnionsInTurn;
-
-impl PhysicalOptimizerRule for UnionsInTurn {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| match node.downcast_ref::<UnionExec>() {
-            Some(union) => Ok(Transformed::yes(InTurn::of(union))),
-            None => Ok(Transformed::no(node)),
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "UnionsInTurn"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+struct EachNode {
+    name: &'static str,
+    /// What stands in a node's place, if anything else does.
+    change: fn(&Arc<dyn ExecutionPlan>, &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>>,
 }
 
-/// `row_number()` counts where rows are sorted.
-#[derive(Debug)]
-struct CountedRowNumbers;
-
-impl PhysicalOptimizerRule for CountedRowNumbers {
+impl PhysicalOptimizerRule for EachNode {
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
+        config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
-            let counted = node.downcast_ref::<BoundedWindowAggExec>().and_then(RowNumber::of);
-            Ok(counted.map_or_else(|| Transformed::no(node), Transformed::yes))
+            let changed = (self.change)(&node, config)?;
+            Ok(changed.map_or_else(|| Transformed::no(node), Transformed::yes))
         })
         .data()
     }
 
     fn name(&self) -> &str {
-        "CountedRowNumbers"
+        self.name
     }
 
     fn schema_check(&self) -> bool {
@@ -100,32 +78,25 @@ impl PhysicalOptimizerRule for CountedRowNumbers {
 }
 
 /// Lets a file's reader pass over rows that the filter above it drops.
-#[derive(Debug)]
-struct FiltersOfFiles(FilterPushdown);
+const FILTERS_OF_FILES: EachNode = EachNode {
+    name: "FiltersOfFiles",
+    change: |node, config| {
+        let is_above_file = node
+            .downcast_ref::<FilterExec>()
+            .is_some_and(|filter| filter.input().is::<DataSourceExec>());
+        let pushed = || FilterPushdown::new().optimize(Arc::clone(node), config);
+        is_above_file.then(pushed).transpose()
+    },
+};
 
-impl PhysicalOptimizerRule for FiltersOfFiles {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let is_above_file = node
-                .downcast_ref::<FilterExec>()
-                .is_some_and(|filter| filter.input().is::<DataSourceExec>());
-            match is_above_file {
-                true => Ok(Transformed::yes(self.0.optimize(node, config)?)),
-                false => Ok(Transformed::no(node)),
-            }
-        })
-        .data()
-    }
+/// On one thread, inputs of a union are read one after the other.
+const UNIONS_IN_TURN: EachNode = EachNode {
+    name: "UnionsInTurn",
+    change: |node, _| Ok(node.downcast_ref::<UnionExec>().map(InTurn::of)),
+};
 
-    fn name(&self) -> &str {
-        "FiltersOfFiles"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+/// `row_number()` counts where rows are sorted.
+const COUNTED_ROW_NUMBERS: EachNode = EachNode {
+    name: "CountedRowNumbers",
+    change: |node, _| Ok(node.downcast_ref::<BoundedWindowAggExec>().and_then(RowNumber::of)),
+};

@@ -23,7 +23,7 @@ use crate::warehouse::Warehouse;
 /// A round that was applied.
 pub(super) struct AppliedRound {
     pub(super) frames: Vec<Arc<Frame>>,
-    /// Its raw rows, whole; `None` when they could not be staged.
+    /// Its raw rows, whole; `None` when they could not be staged, or too many wait.
     raw: Option<Vec<RecordBatch>>,
 }
 
