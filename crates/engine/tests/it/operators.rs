@@ -116,3 +116,57 @@ fn first_by_and_last_by_are_first_value_and_last_value() {
         }
     }
 }
+
+#[test]
+fn what_is_safe_is_computed_for_all_rows_and_is_the_same() {
+    // `substr`, `ltrim` and `rtrim` are not among the safe functions, so that the right column is as DataFusion computes it.
+    let expressions = [
+        "case when number < 3000 then {value} when value is null then 'none'
+              when person is null then person else upper({value}) end",
+        "case when number < 500 then {value} when number < 0 then person end",
+        "case when number < 500 then null when {value} is null then 7 else number end",
+        "case when number >= 0 then {value} when value is null then person end",
+        "case when number < 0 then {value} when number < 0 then person else 'else' end",
+        "case {value} when '11' then person when '9' then value when person then 'same' end",
+        "case lower({value}) when null then 'null' when '12' then person else value end",
+        "(number > 100 and {value} > '5') or ({value} < '3' and person > 'a person of more than twelve bytes 2')",
+        "({value} > '5' or person is null) and not ({value} = '7' or {value} < person)",
+        "case when ({value} > '5' and {value} < '7') or {value} is null then number end",
+    ];
+    let (session, _dir) = session(1);
+    // Different ones, as the engine would compute the same once, and what is made of it eagerly.
+    let twice = |expression: &str| {
+        let own = expression.replace("{value}", "value");
+        let known = ["substr(value, 1)", "ltrim(value, '#')", "rtrim(value, '#')"];
+        let known = known
+            .iter()
+            .fold(expression.to_owned(), |known, value| known.replacen("{value}", value, 1));
+        [own, known]
+    };
+    let coalesce = [
+        "coalesce(value, person, 'nobody')",
+        "case when substr(value, 1) is not null then value when person is not null then person else 'nobody' end",
+    ];
+    for [own, known] in expressions.map(twice).into_iter().chain([coalesce.map(str::to_owned)]) {
+        let is_eager = |column: &str| {
+            let plan = session.analyze(&format!("select {column} as found from events"));
+            plan.unwrap().contains("eager ")
+        };
+        assert!(is_eager(&own) && !is_eager(&known), "{own}");
+        let rows = rows(&session, &format!("select {own} as own, {known} as known from events"));
+        assert_eq!(rows.len(), 20_000);
+        for row in rows {
+            let (own_value, known_value) = row.split_once('|').unwrap();
+            assert_eq!(own_value, known_value, "{own}");
+        }
+    }
+}
+
+#[test]
+fn what_could_fail_is_computed_only_where_it_is_asked_for() {
+    let (session, _dir) = session(1);
+    let sql = "select case when number = 0 then 0 when number < 50 then 100 / number end as share from events";
+    assert!(!session.analyze(sql).unwrap().contains("eager"));
+    let shares = rows(&session, &format!("select count(share) from ({sql})"));
+    assert_eq!(shares, ["50"]);
+}

@@ -33,14 +33,17 @@ pub fn rows(body: &[u8], receipt: &Receipt, limits: &Limits) -> Parsed {
     let mut parsed = Parsed::of_body(body);
     let schema = schema::events();
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let lines = body.split(|byte| *byte == b'\n').map(|line| line.trim_ascii());
+    let lines = lines(body).map(|line| line.trim_ascii());
+    // Rows of a request are alike: the longest so far is a good guess at the next one.
+    let mut longest = 0;
     for (index, line) in lines.filter(|line| !line.is_empty()).enumerate() {
         parsed.received += 1;
         // Oddities of a refused row are not counted: it is told about as refused.
         let mut oddities = parsed.oddities;
-        let row = Row { receipt, limits, columns: schema.fields(), index };
+        let row = Row { receipt, limits, columns: schema.fields(), index, longest };
         match row.accept(line, &mut oddities) {
             Ok(accepted) => {
+                longest = longest.max(accepted.line.len());
                 parsed.oddities = oddities;
                 parsed.accepted.push(accepted);
             }
@@ -60,6 +63,19 @@ struct Row<'a> {
     limits: &'a Limits,
     columns: &'a Fields,
     index: usize,
+    /// Bytes of the longest row written before.
+    longest: usize,
+}
+
+/// What lies between line ends.
+fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    let ends = memchr::memchr_iter(b'\n', body).chain(std::iter::once(body.len()));
+    ends.map(move |end| {
+        let line = &body[start..end];
+        start = end + 1;
+        line
+    })
 }
 
 impl Row<'_> {
@@ -135,7 +151,7 @@ impl Row<'_> {
         // A row without a time shares it with its neighbours: its position tells them apart.
         let has_time = object.get("event_timestamp").is_some();
         let position = i64::try_from(self.index + 1).ok().filter(|_| !has_time);
-        let mut out = Vec::with_capacity(bytes + bytes / 4 + 64);
+        let mut out = Vec::with_capacity(self.longest.max(bytes + bytes / 4) + 64);
         let mut outcome = Ok(());
         Members::write(&mut out, |row| {
             for column in self.columns {

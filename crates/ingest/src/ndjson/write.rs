@@ -150,12 +150,29 @@ pub(crate) fn write_float(value: f64, out: &mut Vec<u8>) {
     };
 }
 
+/// How many bytes at the start certainly stand for themselves, in whole steps that a processor takes at once.
+fn plain_bytes(bytes: &[u8]) -> usize {
+    const STEP: usize = 16;
+    let is_special = |byte: u8| {
+        (byte < 0x20)
+            | (byte == b'"')
+            | (byte == b'\\')
+            | (byte == b'<')
+            | (byte == b'>')
+            | (byte == b'&')
+            | (byte == 0x7f)
+    };
+    let is_plain = |step: &&[u8]| !step.iter().fold(false, |any, byte| any | is_special(*byte));
+    bytes.chunks_exact(STEP).take_while(is_plain).count() * STEP
+}
+
 pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
     out.push(b'"');
     let mut start = 0;
-    let bytes = text.as_bytes();
-    for (index, &byte) in bytes.iter().enumerate() {
+    for (index, &byte) in bytes.iter().enumerate().skip(plain_bytes(bytes)) {
         let short = match byte {
             b'"' | b'\\' => Some(byte),
             b'\n' => Some(b'n'),
@@ -176,4 +193,25 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&bytes[start..]);
     out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_an_escape_has_one_wherever_it_stands() {
+        for special in (0..0x20).chain(*b"\"\\<>&\x7f").map(char::from) {
+            for before in 0..40 {
+                let text = format!("{}{special}{}", "é".repeat(before), "x".repeat(40 - before));
+                let mut written = Vec::new();
+                write_text(&text, &mut written);
+                let written = String::from_utf8(written).unwrap();
+                let is_escaped =
+                    written.matches('\\').count() == if special == '\\' { 2 } else { 1 };
+                assert!(is_escaped, "{written}");
+                assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+            }
+        }
+    }
 }

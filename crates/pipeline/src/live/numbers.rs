@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use arrow::array::StringViewArray;
+use arrow::array::{Array, StringViewArray};
 
 /// A key is known by 128 bits of it under two secret hashes, 24 bytes a person with its number. That two of a
 /// hundred million keys are taken for one has odds of 1 in 10^22, and nobody can choose keys for it.
@@ -26,7 +26,19 @@ impl Numbers {
 
     /// The number of each key; a new key gets the next one.
     pub(super) fn all(&mut self, keys: &StringViewArray) -> Vec<u32> {
-        keys.iter().map(|key| self.of(key.unwrap_or_default())).collect()
+        let mut numbers = Vec::with_capacity(keys.len());
+        // Rows of a person often follow each other.
+        let mut last = None;
+        for key in keys {
+            let key = key.unwrap_or_default();
+            let number = match last {
+                Some((known, number)) if known == key => number,
+                _ => self.of(key),
+            };
+            last = Some((key, number));
+            numbers.push(number);
+        }
+        numbers
     }
 
     fn of(&mut self, key: &str) -> u32 {
