@@ -12,11 +12,11 @@ use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::windows::BoundedWindowAggExec;
 
-use super::eager::eager;
+use super::columns::Columns;
 use super::in_turn::InTurn;
 use super::row_number::RowNumber;
 
@@ -29,7 +29,7 @@ type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 /// logical rules know whose column is meant. The other rule left out does the same with bounds that joins and limits
 /// find while they run; a plan that is kept would filter by those of an earlier run, too.
 ///
-/// Those of our own: [`RowNumber`], [`eager`], and [`InTurn`] where there is one thread.
+/// Those of our own: [`RowNumber`], [`Columns`], and [`InTurn`] where there is one thread.
 pub(super) fn physical_rules(threads: usize) -> Vec<Rule> {
     let (whole, found) = (FilterPushdown::new(), FilterPushdown::new_post_optimization());
     let requirements = EnsureRequirements::new();
@@ -46,7 +46,7 @@ pub(super) fn physical_rules(threads: usize) -> Vec<Rule> {
         }
     }
     rules.push(Arc::new(COUNTED_ROW_NUMBERS));
-    rules.push(Arc::new(EAGER_EXPRESSIONS));
+    rules.push(Arc::new(PLAIN_COLUMNS));
     rules
 }
 
@@ -104,22 +104,8 @@ const COUNTED_ROW_NUMBERS: EachNode = EachNode {
     change: |node, _| Ok(node.downcast_ref::<BoundedWindowAggExec>().and_then(RowNumber::of)),
 };
 
-/// Columns are computed for whole batches where that is safe.
-const EAGER_EXPRESSIONS: EachNode = EachNode {
-    name: "EagerExpressions",
-    change: |node, _| {
-        let Some(projection) = node.downcast_ref::<ProjectionExec>() else { return Ok(None) };
-        let schema = projection.input().schema();
-        let mut changed = false;
-        let mut columns = Vec::new();
-        for column in projection.expr() {
-            let expression = eager(Arc::clone(&column.expr), &schema)?;
-            changed |= expression.transformed;
-            columns.push(ProjectionExpr::new(expression.data, column.alias.clone()));
-        }
-        if !changed {
-            return Ok(None);
-        }
-        Ok(Some(Arc::new(ProjectionExec::try_new(columns, Arc::clone(projection.input()))?)))
-    },
+/// Columns of a SELECT are computed without metrics for each.
+const PLAIN_COLUMNS: EachNode = EachNode {
+    name: "PlainColumns",
+    change: |node, _| node.downcast_ref::<ProjectionExec>().map(Columns::of).transpose(),
 };
