@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What an event costs `clicktrail serve`: a burst, sent as fast as it is taken, until the tables hold it.
+"""What an event costs `clicktrail serve`: a burst, sent as fast as it is taken or at a rate, until the tables hold it.
 
 Several binaries take turns (`--binary NEW --against OLD`), each on a project of its own `init`, so that two versions are compared on
 one machine in one run. See docs/benchmarks.md.
@@ -62,7 +62,7 @@ def burst(options, prepared: live.Prepared, events: int) -> Burst:
     server = Server(options, live.project_of(prepared))
     try:
         before, first = server.credits(), server.status()["events"]
-        load = live.load_of(prepared, server, options, options.shape, 0, options.batch,
+        load = live.load_of(prepared, server, options, options.shape, options.rate, options.batch,
                             live.SEND_SECONDS, "--events", events)
         threads, cpu = thread_seconds(server.process.pid), server.cpu_seconds()
         server.forget_peak()
@@ -102,6 +102,8 @@ def run() -> None:
     parser = harness.arguments("What an event costs the live path.", runs=3)
     parser.add_argument("--against", type=Path, help="an earlier binary, which takes turns")
     parser.add_argument("--events", default="1M", help="of a burst; default: %(default)s")
+    parser.add_argument("--rate", type=int, default=0,
+                        help="events a second; default: as fast as they are taken")
     parser.add_argument("--batch", type=int, default=500, help="default: %(default)s")
     parser.add_argument("--shape", choices=list(live.SHAPES), default="sent",
                         help="of the rows; default: %(default)s")
@@ -130,15 +132,16 @@ def run() -> None:
                 tell(" | ".join(row(name, [found])))
         head = ["", "in tables/s", "acked/s", "server, CPU an event", *THREADS.values(), OTHERS,
                 "generator", "peak RSS"]
+        pace = f"{options.rate:,} a second" if options.rate else "as fast as they are taken"
         lines = [f"- {options.events} events, {options.shape} rows in batches of {options.batch} "
-                 f"over {options.connections} connections, as fast as they are taken; {prepared['this version'].pool_text}",
+                 f"over {options.connections} connections, {pace}; {prepared['this version'].pool_text}",
                  "- Every run: each attribution model credits exactly the orders sent"]
         if options.against:
             new, old = (runs[name] for name in contenders)
             ratio = median(one.per_second for one in new) / median(one.per_second for one in old)
             cpu = median(one.micros for one in old) / median(one.micros for one in new)
-            lines.insert(0, f"- **{ratio:.2f} × the events a second of the earlier version, "
-                         f"{cpu:.2f} × less CPU an event**")
+            faster = "" if options.rate else f"{ratio:.2f} × the events a second of the earlier version, "
+            lines.insert(0, f"- **{faster}{cpu:.2f} × less CPU an event than the earlier version**")
         body = "\n\n".join([
             harness.table(head, [row(name, found) for name, found in runs.items()]),
             "\n".join([*lines, *harness.machine(options, load)])])

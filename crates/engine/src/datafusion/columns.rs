@@ -40,7 +40,7 @@ impl Columns {
         let expressions = projection
             .expr()
             .iter()
-            .map(|column| Ok(eager(Arc::clone(&column.expr), &schema)?.data))
+            .map(|column| eager(Arc::clone(&column.expr), &schema))
             .collect::<Result<_>>()?;
         Ok(Arc::new(Self {
             input: Arc::clone(projection.input()),

@@ -14,7 +14,7 @@ use arrow::compute::kernels::cmp::eq;
 use arrow::compute::{and_kleene, interleave, nullif, or_kleene};
 use arrow::datatypes::{DataType, Schema};
 use arrow::record_batch::RecordBatch;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::ScalarFunctionExpr;
@@ -30,12 +30,16 @@ const SAFE_FUNCTIONS: [&str; 5] = ["get_field", "host_matches", "lower", "upper"
 pub(super) fn eager(
     expression: Arc<dyn PhysicalExpr>,
     schema: &Schema,
-) -> Result<Transformed<Arc<dyn PhysicalExpr>>> {
-    expression.transform_up(|node| {
+) -> Result<Arc<dyn PhysicalExpr>> {
+    let changed = expression.transform_up(|node| {
         let case = EagerCase::of(&node, schema)?.map(|case| Arc::new(case) as _);
-        let other = case.or_else(|| EagerLogic::of(&node).map(|logic| Arc::new(logic) as _));
+        let other = match case {
+            Some(case) => Some(case),
+            None => EagerLogic::of(&node, schema)?.map(|logic| Arc::new(logic) as _),
+        };
         Ok(other.map_or_else(|| Transformed::no(node), Transformed::yes))
-    })
+    });
+    changed.data()
 }
 
 /// Whether an expression can't fail, whatever the row, and costs little.
@@ -114,12 +118,13 @@ impl EagerCase {
                 return Ok(None);
             }
         }
-        if let Some(base) = case.expr() {
-            let base = base.data_type(schema)?;
-            for (when, _) in branches {
-                if when.data_type(schema)? != base {
-                    return Ok(None);
-                }
+        let compared = match case.expr() {
+            Some(base) => base.data_type(schema)?,
+            None => DataType::Boolean,
+        };
+        for (when, _) in branches {
+            if when.data_type(schema)? != compared {
+                return Ok(None);
             }
         }
         Ok(Some(Self::whole(node, case)))
@@ -190,7 +195,7 @@ fn chosen(
             ColumnarValue::Array(values) => (values, false),
             ColumnarValue::Scalar(value) => (value.to_array()?, true),
         };
-        if value.null_count() < value.len() && value.data_type() == data_type {
+        if *value.data_type() != DataType::Null && value.null_count() < value.len() {
             some.push((place, value, is_one));
         }
     }
@@ -263,11 +268,18 @@ struct EagerLogic {
 }
 
 impl EagerLogic {
-    fn of(node: &Arc<dyn PhysicalExpr>) -> Option<Self> {
-        let binary = node.downcast_ref::<BinaryExpr>()?;
-        let is_ours = matches!(binary.op(), Operator::And | Operator::Or)
-            && binary.children().into_iter().all(is_safe);
-        is_ours.then(|| Self { binary: binary.clone() })
+    fn of(node: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Self>> {
+        let Some(binary) = node.downcast_ref::<BinaryExpr>() else { return Ok(None) };
+        let is_logic = matches!(binary.op(), Operator::And | Operator::Or);
+        if !is_logic || !binary.children().into_iter().all(is_safe) {
+            return Ok(None);
+        }
+        for side in binary.children() {
+            if side.data_type(schema)? != DataType::Boolean {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Self { binary: binary.clone() }))
     }
 }
 

@@ -9,11 +9,11 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::{MemTable, ViewTable};
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -107,6 +107,8 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub struct Prepared {
     physical: Arc<dyn ExecutionPlan>,
+    /// Made once: it holds copies of all functions.
+    task: Arc<TaskContext>,
 }
 
 impl Plan {
@@ -350,7 +352,7 @@ impl Session {
             .runtime
             .block_on(self.context.state().create_physical_plan(&plan.logical))
             .map_err(|error| running_failure(&error))?;
-        Ok(Prepared { physical })
+        Ok(Prepared { physical, task: self.context.task_ctx() })
     }
 
     /// Runs a prepared plan over the rows that its live slots hold now.
@@ -381,7 +383,7 @@ impl Session {
             // What a join or a sort gathered in the run before must not be seen by this one.
             let physical = reset_plan_states(Arc::clone(&prepared.physical))
                 .map_err(|error| running_failure(&error))?;
-            let mut stream = execute_stream(physical, self.context.task_ctx())
+            let mut stream = execute_stream(physical, Arc::clone(&prepared.task))
                 .map_err(|error| running_failure(&error))?;
             while let Some(batch) = stream.next().await {
                 sink(batch.map_err(|error| running_failure(&error))?)?;
