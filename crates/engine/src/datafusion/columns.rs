@@ -9,52 +9,35 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::execution::TaskContext;
 use datafusion::physical_expr_common::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
-};
-use futures::StreamExt;
 
+use super::by_batch::{ByBatch, Work, evaluated};
 use super::eager::eager;
 
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Columns {
-    input: Arc<dyn ExecutionPlan>,
-    expressions: Arc<[Arc<dyn PhysicalExpr>]>,
-    properties: Arc<PlanProperties>,
+    expressions: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
-    metrics: ExecutionPlanMetricsSet,
 }
 
 impl Columns {
     /// The same as DataFusion's operator; what is safe to compute for all rows at once is.
     pub(super) fn of(projection: &ProjectionExec) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = projection.input().schema();
+        let (input, schema) = (projection.input(), projection.schema());
         let expressions = projection
             .expr()
             .iter()
-            .map(|column| eager(Arc::clone(&column.expr), &schema))
+            .map(|column| eager(Arc::clone(&column.expr), &input.schema()))
             .collect::<Result<_>>()?;
-        Ok(Arc::new(Self {
-            input: Arc::clone(projection.input()),
-            expressions,
-            properties: Arc::clone(projection.properties()),
-            schema: projection.schema(),
-            metrics: ExecutionPlanMetricsSet::new(),
-        }))
+        Ok(ByBatch::instead_of(projection, input, Self { expressions, schema }))
     }
 }
 
-impl DisplayAs for Columns {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Columns: ")?;
+impl fmt::Display for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.schema.fields().iter();
         for (index, (expression, field)) in self.expressions.iter().zip(names).enumerate() {
             let separator = if index > 0 { ", " } else { "" };
@@ -64,79 +47,19 @@ impl DisplayAs for Columns {
     }
 }
 
-impl ExecutionPlan for Columns {
-    fn name(&self) -> &str {
-        "Columns"
+impl Work for Columns {
+    const NAME: &'static str = "Columns";
+
+    type State = ();
+
+    fn expressions(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.expressions
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn apply_expressions(
-        &self,
-        apply: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        for expression in self.expressions.iter() {
-            if apply(expression)? == TreeNodeRecursion::Stop {
-                return Ok(TreeNodeRecursion::Stop);
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self {
-            input: children.swap_remove(0),
-            expressions: Arc::clone(&self.expressions),
-            properties: Arc::clone(&self.properties),
-            schema: Arc::clone(&self.schema),
-            metrics: ExecutionPlanMetricsSet::new(),
-        }))
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        self.replace_children(children, options)
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let (expressions, schema) = (Arc::clone(&self.expressions), Arc::clone(&self.schema));
-        let rows = self.input.execute(partition, context)?.map(move |batch| {
-            let batch = batch?;
-            let _timer = metrics.elapsed_compute().timer();
-            let columns = expressions
-                .iter()
-                .map(|expression| expression.evaluate(&batch)?.into_array(batch.num_rows()))
-                .collect::<Result<Vec<_>>>()?;
-            // Without columns, as under `count(*)`, the number of rows is all there is.
-            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)?)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows)))
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+    fn columns(&self, batch: &RecordBatch, (): &mut ()) -> Result<RecordBatch> {
+        let columns = evaluated(&self.expressions, batch)?;
+        // Without columns, as under `count(*)`, the number of rows is all there is.
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 }

@@ -1,5 +1,6 @@
 //! The embedded engine: Apache DataFusion with GA4's functions, over Delta Lake tables and feeds.
 
+mod by_batch;
 mod columns;
 mod eager;
 mod failure;

@@ -10,30 +10,20 @@ use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::partition;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::execution::TaskContext;
 use datafusion::physical_expr::window::StandardWindowExpr;
 use datafusion::physical_expr_common::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowUDFExpr};
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties,
-    SendableRecordBatchStream,
-};
-use futures::StreamExt;
+use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
+
+use super::by_batch::{ByBatch, Work, evaluated};
 
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct RowNumber {
-    input: Arc<dyn ExecutionPlan>,
     partition_by: Vec<Arc<dyn PhysicalExpr>>,
     /// Columns of the same numbers, after those of the input.
     columns: usize,
-    properties: Arc<PlanProperties>,
     schema: SchemaRef,
-    metrics: ExecutionPlanMetricsSet,
 }
 
 impl RowNumber {
@@ -49,106 +39,42 @@ impl RowNumber {
         if !numbers_rows || window.input_order_mode != InputOrderMode::Sorted {
             return None;
         }
-        Some(Arc::new(Self {
-            input: Arc::clone(window.input()),
+        let work = Self {
             partition_by: window.window_expr().first()?.partition_by().to_vec(),
             columns: window.window_expr().len(),
-            properties: Arc::clone(window.properties()),
             schema: window.schema(),
-            metrics: ExecutionPlanMetricsSet::new(),
-        }))
+        };
+        Some(ByBatch::instead_of(window, window.input(), work))
     }
 }
 
-impl DisplayAs for RowNumber {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RowNumber: partition_by={:?}", self.partition_by)
+impl fmt::Display for RowNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "partition_by={:?}", self.partition_by)
     }
 }
 
-impl ExecutionPlan for RowNumber {
-    fn name(&self) -> &str {
-        "RowNumber"
+impl Work for RowNumber {
+    const NAME: &'static str = "RowNumber";
+
+    type State = Counter;
+
+    fn expressions(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.partition_by
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn apply_expressions(
-        &self,
-        apply: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        for expression in &self.partition_by {
-            if apply(expression)? == TreeNodeRecursion::Stop {
-                return Ok(TreeNodeRecursion::Stop);
-            }
-        }
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self {
-            input: children.swap_remove(0),
-            partition_by: self.partition_by.clone(),
-            columns: self.columns,
-            properties: Arc::clone(&self.properties),
-            schema: Arc::clone(&self.schema),
-            metrics: ExecutionPlanMetricsSet::new(),
-        }))
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        self.replace_children(children, options)
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let (partition_by, columns) = (self.partition_by.clone(), self.columns);
-        let (schema, mut counter) = (Arc::clone(&self.schema), Counter::default());
-        let rows = self.input.execute(partition, context)?.map(move |batch| {
-            let batch = batch?;
-            let _timer = metrics.elapsed_compute().timer();
-            let keys = partition_by
-                .iter()
-                .map(|key| key.evaluate(&batch)?.into_array(batch.num_rows()))
-                .collect::<Result<Vec<_>>>()?;
-            let numbers: ArrayRef = Arc::new(counter.numbers(&keys, batch.num_rows())?);
-            let mut all = batch.columns().to_vec();
-            all.extend(std::iter::repeat_n(numbers, columns));
-            Ok(RecordBatch::try_new(Arc::clone(&schema), all)?)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows)))
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+    fn columns(&self, batch: &RecordBatch, counter: &mut Counter) -> Result<RecordBatch> {
+        let keys = evaluated(&self.partition_by, batch)?;
+        let numbers: ArrayRef = Arc::new(counter.numbers(&keys, batch.num_rows())?);
+        let mut columns = batch.columns().to_vec();
+        columns.extend(std::iter::repeat_n(numbers, self.columns));
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 }
 
 /// How far the partition is that the rows before ended in.
 #[derive(Default)]
-struct Counter {
+pub(super) struct Counter {
     /// Its key, one row of each column; `None` before any row.
     key: Option<Vec<ArrayRef>>,
     rows: u64,
