@@ -9,6 +9,7 @@ export const HELP = [
 ];
 
 const GO_MS = 1200;
+/** When `g` was pressed, by the event's own clock: a busy page handles keys late, which is no pause of the reader's. */
 let waiting = 0;
 
 const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
@@ -21,13 +22,13 @@ export function listen(actions) {
     if (command || event.altKey || typing(event.target) || document.querySelector("dialog[open]")) return;
     if (event.defaultPrevented) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (waiting && Date.now() - waiting < GO_MS) {
+    if (waiting && event.timeStamp - waiting < GO_MS) {
       waiting = 0;
       const action = actions[`g ${key}`];
       if (action) { event.preventDefault(); action(); }
       return;
     }
-    if (key === "g") { waiting = Date.now(); return; }
+    if (key === "g") { waiting = event.timeStamp; return; }
     const action = actions[key];
     if (action) { event.preventDefault(); action(event); }
   };
