@@ -145,7 +145,7 @@ def run() -> None:
         body = "\n\n".join([
             harness.table(head, [row(name, found) for name, found in runs.items()]),
             "\n".join([*lines, *harness.machine(options, load)])])
-    harness.publish(options, "live_burst", body)
+    harness.publish(options, "live_rounds" if options.rate else "live_burst", body)
 
 
 if __name__ == "__main__":
