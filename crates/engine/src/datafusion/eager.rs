@@ -32,14 +32,56 @@ pub(super) fn eager(
     schema: &Schema,
 ) -> Result<Arc<dyn PhysicalExpr>> {
     let changed = expression.transform_up(|node| {
-        let case = EagerCase::of(&node, schema)?.map(|case| Arc::new(case) as _);
-        let other = match case {
-            Some(case) => Some(case),
-            None => EagerLogic::of(&node, schema)?.map(|logic| Arc::new(logic) as _),
+        let is_ours = if let Some(case) = node.downcast_ref() {
+            gains(case) && is_typed(case, schema)?
+        } else if let Some(binary) = node.downcast_ref() {
+            is_logic(binary, schema)?
+        } else {
+            false
         };
-        Ok(other.map_or_else(|| Transformed::no(node), Transformed::yes))
+        let is_ours = is_ours && node.children().into_iter().all(is_safe);
+        Ok(if is_ours { Transformed::yes(Arc::new(Eager { node })) } else { Transformed::no(node) })
     });
     changed.data()
+}
+
+/// Whether DataFusion would not compute it for whole batches anyway: it does where there is one branch, or literals alone.
+fn gains(case: &CaseExpr) -> bool {
+    let is_one = case.when_then_expr().len() == 1;
+    let of_literals = values(case).all(|value| value.is::<Literal>());
+    !(is_one && case.else_expr().is_none() || of_literals && (is_one || case.expr().is_some()))
+}
+
+/// What a CASE may give.
+fn values(case: &CaseExpr) -> impl Iterator<Item = &Arc<dyn PhysicalExpr>> {
+    case.when_then_expr().iter().map(|(_, then)| then).chain(case.else_expr())
+}
+
+/// Whether values and conditions have the types that they are put together and compared by.
+fn is_typed(case: &CaseExpr, schema: &Schema) -> Result<bool> {
+    let given = case.data_type(schema)?;
+    for value in values(case) {
+        let own = value.data_type(schema)?;
+        if own != given && own != DataType::Null {
+            return Ok(false);
+        }
+    }
+    let compared = match case.expr() {
+        Some(base) => base.data_type(schema)?,
+        None => DataType::Boolean,
+    };
+    for (when, _) in case.when_then_expr() {
+        if when.data_type(schema)? != compared {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn is_logic(binary: &BinaryExpr, schema: &Schema) -> Result<bool> {
+    Ok(matches!(binary.op(), Operator::And | Operator::Or)
+        && binary.left().data_type(schema)? == DataType::Boolean
+        && binary.right().data_type(schema)? == DataType::Boolean)
 }
 
 /// Whether an expression can't fail, whatever the row, and costs little.
@@ -52,8 +94,7 @@ fn is_safe(expression: &Arc<dyn PhysicalExpr>) -> bool {
         || expression.is::<InListExpr>()
         || expression.is::<LikeExpr>()
         || expression.is::<CaseExpr>()
-        || expression.is::<EagerCase>()
-        || expression.is::<EagerLogic>()
+        || expression.is::<Eager>()
         || expression.downcast_ref::<BinaryExpr>().is_some_and(|binary| {
             matches!(
                 binary.op(),
@@ -76,103 +117,115 @@ fn is_safe(expression: &Arc<dyn PhysicalExpr>) -> bool {
 
 /// See the module's text.
 #[derive(Debug)]
-struct EagerCase {
-    /// What it is in DataFusion's form.
-    case: Arc<dyn PhysicalExpr>,
-    base: Option<Arc<dyn PhysicalExpr>>,
-    branches: Vec<(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)>,
-    otherwise: Option<Arc<dyn PhysicalExpr>>,
+struct Eager {
+    /// The CASE, AND or OR as DataFusion has it.
+    node: Arc<dyn PhysicalExpr>,
 }
 
-impl PartialEq for EagerCase {
+impl PartialEq for Eager {
     fn eq(&self, other: &Self) -> bool {
-        self.case.eq(&other.case)
+        self.node.eq(&other.node)
     }
 }
 
-impl Eq for EagerCase {}
+impl Eq for Eager {}
 
-impl Hash for EagerCase {
+impl Hash for Eager {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.case.hash(state);
+        self.node.hash(state);
     }
 }
 
-impl EagerCase {
-    /// `None` where DataFusion's own is as good, or a part of it could fail.
-    fn of(node: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Self>> {
-        let Some(case) = node.downcast_ref::<CaseExpr>() else { return Ok(None) };
-        let branches = case.when_then_expr();
-        let values = branches.iter().map(|(_, then)| then).chain(case.else_expr());
-        // Of literals alone, or of one branch: DataFusion does these for whole batches, too.
-        let is_simple = branches.len() == 1 && case.else_expr().is_none()
-            || values.clone().all(|value| value.is::<Literal>())
-                && (branches.len() == 1 || case.expr().is_some());
-        if is_simple || !case.children().into_iter().all(is_safe) {
-            return Ok(None);
-        }
-        let data_type = case.data_type(schema)?;
-        for value in values {
-            let own = value.data_type(schema)?;
-            if own != data_type && own != DataType::Null {
-                return Ok(None);
-            }
-        }
-        let compared = match case.expr() {
-            Some(base) => base.data_type(schema)?,
-            None => DataType::Boolean,
-        };
-        for (when, _) in branches {
-            if when.data_type(schema)? != compared {
-                return Ok(None);
-            }
-        }
-        Ok(Some(Self::whole(node, case)))
+impl fmt::Display for Eager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "eager {}", self.node)
+    }
+}
+
+impl PhysicalExpr for Eager {
+    fn data_type(&self, schema: &Schema) -> Result<DataType> {
+        self.node.data_type(schema)
     }
 
-    fn whole(node: &Arc<dyn PhysicalExpr>, case: &CaseExpr) -> Self {
-        Self {
-            case: Arc::clone(node),
-            base: case.expr().cloned(),
-            branches: case.when_then_expr().to_vec(),
-            otherwise: case.else_expr().cloned(),
-        }
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        self.node.nullable(schema)
     }
 
-    /// Rows of which each branch has the say, and what it says of all rows.
-    fn parts(&self, batch: &RecordBatch) -> Result<Vec<(BooleanBuffer, ColumnarValue)>> {
-        let rows = batch.num_rows();
-        let base = match &self.base {
-            Some(base) => Some(base.evaluate(batch)?.into_array(rows)?),
-            None => None,
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let column = if let Some(case) = self.node.downcast_ref::<CaseExpr>() {
+            chosen(parts(case, batch)?, &case.data_type(batch.schema_ref())?, batch.num_rows())?
+        } else if let Some(binary) = self.node.downcast_ref() {
+            logic(binary, batch)?
+        } else {
+            return self.node.evaluate(batch);
         };
-        let mut open = BooleanBuffer::new_set(rows);
-        let mut parts = Vec::new();
-        for (when, then) in &self.branches {
-            let holds = match (&base, when.evaluate(batch)?) {
-                (None, holds) => holds.into_array(rows)?.as_boolean().clone(),
-                (Some(base), ColumnarValue::Array(value)) => eq(base, &value)?,
-                (Some(base), ColumnarValue::Scalar(value)) => {
-                    eq(base, &value.to_scalar()? as &dyn Datum)?
-                }
-            };
-            let holds = &trues(&holds) & &open;
-            if holds.count_set_bits() == 0 {
-                continue;
-            }
-            open = &open & &!&holds;
-            parts.push((holds, then.evaluate(batch)?));
-            if open.count_set_bits() == 0 {
-                return Ok(parts);
-            }
-        }
-        let value = match &self.otherwise {
-            Some(value) => value.evaluate(batch)?,
-            None => ColumnarValue::Scalar(ScalarValue::Null),
-        };
-        parts.push((open, value));
-        Ok(parts)
+        Ok(ColumnarValue::Array(column))
     }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        self.node.children()
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn PhysicalExpr>>,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        let node = Arc::clone(&self.node).with_new_children(children)?;
+        Ok(Arc::new(Self { node }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.node.fmt_sql(f)
+    }
+}
+
+/// AND and OR of SQL's three values, both sides computed for all rows, unless the left side settles it.
+fn logic(binary: &BinaryExpr, batch: &RecordBatch) -> Result<ArrayRef> {
+    let rows = batch.num_rows();
+    let left = binary.left().evaluate(batch)?.into_array(rows)?;
+    let (sure, is_and) = (left.as_boolean(), *binary.op() == Operator::And);
+    let settled = if is_and { !sure.has_true() } else { !sure.has_false() };
+    if settled && sure.null_count() == 0 {
+        return Ok(left);
+    }
+    let right = binary.right().evaluate(batch)?.into_array(rows)?;
+    let logic = if is_and { and_kleene } else { or_kleene };
+    Ok(Arc::new(logic(sure, right.as_boolean())?))
+}
+
+/// Rows of which each branch of a CASE has the say, and what it says of all rows.
+fn parts(case: &CaseExpr, batch: &RecordBatch) -> Result<Vec<(BooleanBuffer, ColumnarValue)>> {
+    let rows = batch.num_rows();
+    let base = match case.expr() {
+        Some(base) => Some(base.evaluate(batch)?.into_array(rows)?),
+        None => None,
+    };
+    let mut open = BooleanBuffer::new_set(rows);
+    let mut parts = Vec::new();
+    for (when, then) in case.when_then_expr() {
+        let holds = match (&base, when.evaluate(batch)?) {
+            (None, holds) => holds.into_array(rows)?.as_boolean().clone(),
+            (Some(base), ColumnarValue::Array(value)) => eq(base, &value)?,
+            (Some(base), ColumnarValue::Scalar(value)) => {
+                eq(base, &value.to_scalar()? as &dyn Datum)?
+            }
+        };
+        let holds = &trues(&holds) & &open;
+        if holds.count_set_bits() == 0 {
+            continue;
+        }
+        open = &open & &!&holds;
+        parts.push((holds, then.evaluate(batch)?));
+        if open.count_set_bits() == 0 {
+            return Ok(parts);
+        }
+    }
+    let value = match case.else_expr() {
+        Some(value) => value.evaluate(batch)?,
+        None => ColumnarValue::Scalar(ScalarValue::Null),
+    };
+    parts.push((open, value));
+    Ok(parts)
 }
 
 /// Where a condition holds: unknown is no.
@@ -220,111 +273,4 @@ fn chosen(
     let values = some.iter().map(|(_, values, _)| values.as_ref());
     let arrays: Vec<&dyn Array> = std::iter::once(null.as_ref()).chain(values).collect();
     Ok(interleave(&arrays, &indices)?)
-}
-
-impl fmt::Display for EagerCase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "eager {}", self.case)
-    }
-}
-
-impl PhysicalExpr for EagerCase {
-    fn data_type(&self, schema: &Schema) -> Result<DataType> {
-        self.case.data_type(schema)
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        self.case.nullable(schema)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        let data_type = self.case.data_type(batch.schema_ref())?;
-        let column = chosen(self.parts(batch)?, &data_type, batch.num_rows())?;
-        Ok(ColumnarValue::Array(column))
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        self.case.children()
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn PhysicalExpr>>,
-    ) -> Result<Arc<dyn PhysicalExpr>> {
-        let node = Arc::clone(&self.case).with_new_children(children)?;
-        let eager = node.downcast_ref().map(|case| Arc::new(Self::whole(&node, case)) as _);
-        Ok(eager.unwrap_or(node))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.case.fmt_sql(f)
-    }
-}
-
-/// AND and OR of SQL's three values, both sides computed for all rows, unless the left side settles it.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct EagerLogic {
-    binary: BinaryExpr,
-}
-
-impl EagerLogic {
-    fn of(node: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Self>> {
-        let Some(binary) = node.downcast_ref::<BinaryExpr>() else { return Ok(None) };
-        let is_logic = matches!(binary.op(), Operator::And | Operator::Or);
-        if !is_logic || !binary.children().into_iter().all(is_safe) {
-            return Ok(None);
-        }
-        for side in binary.children() {
-            if side.data_type(schema)? != DataType::Boolean {
-                return Ok(None);
-            }
-        }
-        Ok(Some(Self { binary: binary.clone() }))
-    }
-}
-
-impl fmt::Display for EagerLogic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "eager {}", self.binary)
-    }
-}
-
-impl PhysicalExpr for EagerLogic {
-    fn data_type(&self, schema: &Schema) -> Result<DataType> {
-        self.binary.data_type(schema)
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        self.binary.nullable(schema)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        let rows = batch.num_rows();
-        let left = self.binary.left().evaluate(batch)?.into_array(rows)?;
-        let (sure, is_and) = (left.as_boolean(), *self.binary.op() == Operator::And);
-        let settled = if is_and { !sure.has_true() } else { !sure.has_false() };
-        if settled && sure.null_count() == 0 {
-            return Ok(ColumnarValue::Array(left));
-        }
-        let right = self.binary.right().evaluate(batch)?.into_array(rows)?;
-        let logic = if is_and { and_kleene } else { or_kleene };
-        Ok(ColumnarValue::Array(Arc::new(logic(sure, right.as_boolean())?)))
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        self.binary.children()
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn PhysicalExpr>>,
-    ) -> Result<Arc<dyn PhysicalExpr>> {
-        let node = Arc::new(self.binary.clone()).with_new_children(children)?;
-        let eager = node.downcast_ref::<BinaryExpr>().cloned();
-        Ok(eager.map_or(node, |binary| Arc::new(Self { binary })))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.binary.fmt_sql(f)
-    }
 }

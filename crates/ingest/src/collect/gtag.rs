@@ -39,7 +39,7 @@ pub fn gtag(query: &str, body: &[u8], receipt: &Receipt, limits: &Limits) -> Par
             return Parsed::malformed(refusal, raw);
         }
     };
-    let lines = body.split(|byte| *byte == b'\n').map(|line| line.trim_ascii());
+    let lines = crate::ndjson::lines_of(body).map(|line| line.trim_ascii());
     let mut lines: Vec<&[u8]> = lines.filter(|line| !line.is_empty()).collect();
     if lines.is_empty() {
         lines.push(b"");

@@ -8,7 +8,7 @@ use super::object::Members;
 use super::outcome::{Accepted, Oddities, Parsed, Receipt, Refusal};
 use super::params::{self, Value};
 use super::{EVENT_ID_PARAM, Reason, clock};
-use crate::schema;
+use crate::{ndjson, schema};
 
 /// Largest whole number that a 64-bit float gives exactly.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -33,7 +33,7 @@ pub fn rows(body: &[u8], receipt: &Receipt, limits: &Limits) -> Parsed {
     let mut parsed = Parsed::of_body(body);
     let schema = schema::events();
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let lines = lines(body).map(|line| line.trim_ascii());
+    let lines = ndjson::lines_of(body).map(|line| line.trim_ascii());
     // Rows of a request are alike: the longest so far is a good guess at the next one.
     let mut longest = 0;
     for (index, line) in lines.filter(|line| !line.is_empty()).enumerate() {
@@ -65,17 +65,6 @@ struct Row<'a> {
     index: usize,
     /// Bytes of the longest row written before.
     longest: usize,
-}
-
-/// What lies between line ends.
-fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut start = 0;
-    let ends = memchr::memchr_iter(b'\n', body).chain(std::iter::once(body.len()));
-    ends.map(move |end| {
-        let line = &body[start..end];
-        start = end + 1;
-        line
-    })
 }
 
 impl Row<'_> {
@@ -316,7 +305,7 @@ fn write_value(
         (DataType::Int64, _) => {
             let value = whole(json).ok_or_else(|| wrong_type(path, "a whole number", json))?;
             out.push(b'"');
-            crate::ndjson::write_int(value, out);
+            ndjson::write_int(value, out);
             out.push(b'"');
         }
         (DataType::Float64, _) => {
@@ -327,7 +316,7 @@ fn write_value(
                 _ => None,
             };
             let value = value.ok_or_else(|| wrong_type(path, "a finite number", json))?;
-            crate::ndjson::write_float(value, out);
+            ndjson::write_float(value, out);
         }
         (DataType::Boolean, Json::Bool(_)) => json.write(out),
         (DataType::Boolean, Json::Text(text)) if matches!(text.as_ref(), "true" | "false") => {
@@ -347,10 +336,10 @@ fn write_value(
             }
             out.push(b']');
         }
-        (DataType::Utf8View, Json::Text(text)) => crate::ndjson::write_text(text, out),
+        (DataType::Utf8View, Json::Text(text)) => ndjson::write_text(text, out),
         (DataType::Utf8View, Json::Int(_) | Json::Float(_) | Json::Bool(_)) => {
             let text = Value::of_json(json).map(Value::into_text).unwrap_or_default();
-            crate::ndjson::write_text(&text, out);
+            ndjson::write_text(&text, out);
         }
         (DataType::Boolean, _) => return Err(wrong_type(path, "true or false", json)),
         (DataType::Struct(_), _) => return Err(wrong_type(path, "an object", json)),

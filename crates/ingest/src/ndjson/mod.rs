@@ -75,7 +75,7 @@ pub(crate) fn decode_payloads<'a>(
 }
 
 /// The lines of some bytes, without their ends.
-fn lines_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn lines_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut start = 0;
     let ends = memchr::memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len()));
     ends.map(move |end| &bytes[std::mem::replace(&mut start, end + 1)..end])
