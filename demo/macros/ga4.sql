@@ -452,6 +452,7 @@ end
   list of public suffixes; var `shared_domains` holds those that matter. An address of numbers is its own domain.
 #}
 {% macro registrable_domain(host) %}{{ adapter.dispatch('registrable_domain')(host) }}{% endmacro %}
+{% macro clicktrail__registrable_domain(host) %}registrable_domain({{ host }}){% endmacro %}
 {% macro default__registrable_domain(host) %}regexp_replace({{ host }}, '{{ registrable_pattern() }}', '\1'){% endmacro %}
 {% macro bigquery__registrable_domain(host) %}regexp_replace({{ host }}, r'{{ registrable_pattern() }}', r'\1'){% endmacro %}
 {% macro registrable_pattern() -%}

@@ -8,6 +8,7 @@ mod commands;
 mod explain;
 mod failure;
 mod logging;
+mod memory;
 mod output;
 mod session;
 mod settings;
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
     failure::install_panic_hook();
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if matches!(matches.subcommand_name(), Some("serve" | "up")) {
+        memory::keep_freed();
+    }
     let session = Session::new(&cli);
     failure::install_interrupt_handler(session.terminal.clone());
     let ended = catch_unwind(AssertUnwindSafe(|| match commands::run(&cli, &matches, &session) {

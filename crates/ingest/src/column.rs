@@ -24,7 +24,28 @@ pub(crate) enum Build {
     Float(Float64Builder),
     Bool(BooleanBuilder),
     Struct(StructBuild),
-    List { element: FieldRef, offsets: Vec<i32>, nulls: NullBufferBuilder, inner: Box<Column> },
+    List(ListBuild),
+}
+
+/// A list under construction.
+pub(crate) struct ListBuild {
+    element: FieldRef,
+    pub(crate) inner: Box<Column>,
+    offsets: Vec<i32>,
+    nulls: NullBufferBuilder,
+    /// Of a list of params, when a row may also have them as an object of plain values.
+    pub(crate) plain: Option<PlainParams>,
+}
+
+/// Where the leaves of a param lie among its members; `None` for those that are not read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlainParams {
+    pub(crate) key: Option<usize>,
+    pub(crate) value: Option<usize>,
+    /// Among the members of the value.
+    pub(crate) string: Option<usize>,
+    pub(crate) int: Option<usize>,
+    pub(crate) double: Option<usize>,
 }
 
 /// A struct under construction; a child may lag behind it, or be one row ahead while a row is read.
@@ -42,12 +63,7 @@ impl Column {
             DataType::Float64 => Build::Float(Float64Builder::new()),
             DataType::Boolean => Build::Bool(BooleanBuilder::new()),
             DataType::Struct(fields) => Build::Struct(StructBuild::new(fields, path)),
-            DataType::List(element) => Build::List {
-                element: Arc::clone(element),
-                offsets: vec![0],
-                nulls: NullBufferBuilder::new(0),
-                inner: Box::new(Self::new(element.data_type(), path)),
-            },
+            DataType::List(element) => Build::List(ListBuild::new(element, path)),
             _ => Build::Text(StringViewBuilder::new()),
         };
         Self { path: path.to_owned(), build }
@@ -62,7 +78,7 @@ impl Column {
             Build::Float(builder) => builder.len(),
             Build::Bool(builder) => builder.len(),
             Build::Struct(builder) => builder.nulls.len(),
-            Build::List { nulls, .. } => nulls.len(),
+            Build::List(list) => list.nulls.len(),
         }
     }
 
@@ -81,10 +97,10 @@ impl Column {
             Build::Float(builder) => builder.append_nulls(missing),
             Build::Bool(builder) => builder.append_nulls(missing),
             Build::Struct(builder) => builder.nulls.append_n_nulls(missing),
-            Build::List { offsets, nulls, inner, .. } => {
-                inner.fill_to(inner.len_max());
-                offsets.resize(offsets.len() + missing, offset(inner.len()));
-                nulls.append_n_nulls(missing);
+            Build::List(list) => {
+                list.inner.fill_to(list.inner.len_max());
+                list.offsets.resize(list.offsets.len() + missing, offset(list.inner.len()));
+                list.nulls.append_n_nulls(missing);
             }
         }
     }
@@ -110,7 +126,7 @@ impl Column {
         self.len() == 0
             && match &self.build {
                 Build::Struct(builder) => builder.children.iter().all(Self::is_untouched),
-                Build::List { inner, .. } => inner.is_untouched(),
+                Build::List(list) => list.inner.is_untouched(),
                 _ => true,
             }
     }
@@ -133,17 +149,61 @@ impl Column {
             Build::Float(builder) => Arc::new(builder.finish()),
             Build::Bool(builder) => Arc::new(builder.finish()),
             Build::Struct(builder) => builder.finish()?,
-            Build::List { element, offsets, nulls, inner } => {
-                let offsets = std::mem::replace(offsets, vec![0]);
+            Build::List(list) => {
+                let offsets = std::mem::replace(&mut list.offsets, vec![0]);
                 let offsets = OffsetBuffer::new(offsets.into());
-                let values = inner.finish()?;
-                Arc::new(ListArray::try_new(Arc::clone(element), offsets, values, nulls.finish())?)
+                let values = list.inner.finish()?;
+                let (element, nulls) = (Arc::clone(&list.element), list.nulls.finish());
+                Arc::new(ListArray::try_new(element, offsets, values, nulls)?)
             }
         })
     }
 }
 
+impl ListBuild {
+    fn new(element: &FieldRef, path: &str) -> Self {
+        Self {
+            inner: Box::new(Column::new(element.data_type(), path)),
+            element: Arc::clone(element),
+            offsets: vec![0],
+            nulls: NullBufferBuilder::new(0),
+            plain: None,
+        }
+    }
+
+    /// Completes a row with the elements that came since the one before.
+    pub(crate) fn close(&mut self) {
+        self.offsets.push(offset(self.inner.len()));
+        self.nulls.append_non_null();
+    }
+
+    /// From now on a row may have its params as an object of plain values.
+    fn take_plain(&mut self) {
+        let Build::Struct(param) = &self.inner.build else { return };
+        let value = param.find("value", 0);
+        let leaf = |name: &str| match &param.children[value?].build {
+            Build::Struct(value) => value.find(name, 0),
+            _ => None,
+        };
+        self.plain = Some(PlainParams {
+            key: param.find("key", 0),
+            value,
+            string: leaf("string_value"),
+            int: leaf("int_value"),
+            double: leaf("double_value"),
+        });
+    }
+}
+
 impl StructBuild {
+    /// Has a list of params taken as an object of plain values, too.
+    pub(crate) fn take_plain(&mut self, name: &str) {
+        let list = self.find(name, 0).map(|index| &mut self.children[index].build);
+        if let Some(Build::List(list)) = list {
+            list.take_plain();
+        }
+    }
+
     pub(crate) fn new(fields: &Fields, path: &str) -> Self {
         let dot = if path.is_empty() { "" } else { "." };
         let child = |field: &FieldRef| {
@@ -211,6 +271,6 @@ fn all_null(data_type: &DataType, rows: usize) -> ArrayRef {
 }
 
 /// A list offset. One batch stays far below 2³¹ elements: lines are limited, and so are its rows.
-pub(crate) fn offset(length: usize) -> i32 {
+fn offset(length: usize) -> i32 {
     i32::try_from(length).unwrap_or(i32::MAX)
 }

@@ -1,19 +1,18 @@
-//! An opened project with its engine: the door of this crate.
+//! An opened project with its engine: the door of this crate. `ask` holds the questions that change no table.
+
+mod ask;
+mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use clicktrail_engine::datafusion::{Embedded, Session};
 use clicktrail_engine::delta::{Commit, Removal, TableWriter, WriterSettings, stored_schema};
-use clicktrail_project::{
-    Adapter, AdapterRelations, CompileContext, LoadOptions, Project, ResourceType, SelectArgs,
-};
+use clicktrail_project::{Adapter, Project, ResourceType};
 
+pub use self::request::{Check, CompiledNode, QueryResult, RunRequest, Settings, ShowWhat, Verb};
 use crate::artifacts;
-use crate::catalog::{self, Catalog};
+use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::error::{PipelineError, Result};
 use crate::feeds::{Feeds, STREAM, STREAM_VAR};
@@ -23,115 +22,6 @@ use crate::warehouse::Warehouse;
 
 /// Table of the rows that could not be read.
 const REJECTED: &str = "rejected_rows";
-
-/// What a user decides before anything is read.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// Project folder, profile, target, vars, environment.
-    pub load: LoadOptions,
-    /// Bytes that the engine may hold before it spills; `None`: a default from the machine's memory.
-    pub memory_bytes: Option<usize>,
-}
-
-/// Which dbt verb is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// Models only.
-    Run,
-    /// Data tests and unit tests only.
-    Test,
-    /// Seeds, models, tests, in the order of the graph.
-    Build,
-    /// Seeds only.
-    Seed,
-}
-
-impl Verb {
-    /// The word of the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Run => "run",
-            Self::Test => "test",
-            Self::Build => "build",
-            Self::Seed => "seed",
-        }
-    }
-}
-
-/// One run, test, build or seed.
-#[derive(Debug, Clone)]
-pub struct RunRequest {
-    /// The verb.
-    pub verb: Verb,
-    /// `--select`, `--exclude`, `--selector`, `--state`.
-    pub select: SelectArgs,
-    /// Rebuild tables from nothing.
-    pub full_refresh: bool,
-    /// Stop at the first failure.
-    pub fail_fast: bool,
-    /// Rebuild the last so many days of the export even when its files look unchanged.
-    pub rebuild_days: u32,
-    /// Turn warnings into failures.
-    pub warn_error: bool,
-    /// Keep the failing rows of tests as tables, whatever their config says.
-    pub store_failures: bool,
-    /// Only ask the warehouse what each node would read.
-    pub dry_run: bool,
-    /// Bytes that the whole run may bill at most, in a warehouse that charges for them.
-    pub max_bytes: Option<u64>,
-}
-
-impl RunRequest {
-    /// The verb over the whole project, without further flags.
-    pub fn new(verb: Verb) -> Self {
-        Self {
-            verb,
-            select: SelectArgs::default(),
-            full_refresh: false,
-            fail_fast: false,
-            rebuild_days: 0,
-            warn_error: false,
-            store_failures: false,
-            dry_run: false,
-            max_bytes: None,
-        }
-    }
-}
-
-/// Rows of a query.
-#[derive(Debug, Clone)]
-pub struct QueryResult {
-    /// Columns.
-    pub schema: SchemaRef,
-    /// Rows.
-    pub batches: Vec<RecordBatch>,
-}
-
-/// One line of `debug`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// What was looked at: `project`, `profile`, `warehouse`, `source ga4.events`, …
-    pub subject: String,
-    /// Whether it is well.
-    pub ok: bool,
-    /// What was found.
-    pub found: String,
-    /// What to do when it is not.
-    pub fix: Option<String>,
-}
-
-/// A compiled node, as `compile` and `show` give it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompiledNode {
-    /// dbt's unique id.
-    pub unique_id: String,
-    /// Short name.
-    pub name: String,
-    /// The SQL.
-    pub sql: String,
-    /// Where it was written, relative to the project folder.
-    pub path: PathBuf,
-}
 
 /// A project, its engine and its warehouse.
 pub struct Workspace {
@@ -384,162 +274,6 @@ impl Workspace {
         self.run_selected(&selected, &request, reporter)
     }
 
-    /// Runs a read-only query over all relations of the project.
-    ///
-    /// # Errors
-    /// SQL faults, located in the query's own text.
-    pub fn query(&self, sql: &str) -> Result<QueryResult> {
-        #[cfg(feature = "bigquery")]
-        if self.project.target.adapter == Adapter::Bigquery {
-            return crate::remote::query(self, sql);
-        }
-        let session = self.session_of(&self.engine()?, sql)?;
-        let (schema, batches) = session.query(sql).map_err(crate::problem::of_query)?;
-        Ok(QueryResult { schema, batches })
-    }
-
-    /// What a query costs, step by step, after running it.
-    ///
-    /// # Errors
-    /// As [`Workspace::query`].
-    pub fn analyze(&self, sql: &str) -> Result<String> {
-        Ok(self.session_of(&self.engine()?, sql)?.analyze(sql)?)
-    }
-
-    /// Missing export files are no reason to refuse a query on tables.
-    fn lenient_feeds(&self) -> Feeds {
-        Feeds::open(&self.project).unwrap_or_default()
-    }
-
-    /// A session with the relations that a text names.
-    pub(crate) fn session_of(&self, engine: &Embedded, text: &str) -> Result<Session> {
-        let feeds = self.lenient_feeds();
-        let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, false);
-        self.session_for(engine, &catalog, text)
-    }
-
-    /// A session with every relation whose name stands in the text; planning the others would be wasted.
-    fn session_for(&self, engine: &Embedded, catalog: &Catalog<'_>, sql: &str) -> Result<Session> {
-        let session = engine.session()?;
-        let text = sql.to_lowercase();
-        let mut known = BTreeSet::new();
-        let manifest = &self.project.manifest;
-        for (id, source) in &manifest.sources {
-            if text.contains(&source.name.to_lowercase()) && Feeds::name_of(source).is_some() {
-                catalog.register(&session, id, &mut known)?;
-            }
-        }
-        for (id, node) in &manifest.nodes {
-            let relation = matches!(node.resource_type, ResourceType::Model | ResourceType::Seed);
-            if !relation || !text.contains(&node.alias.to_lowercase()) {
-                continue;
-            }
-            if Catalog::is_stored(node) && self.warehouse.snapshot(&node.alias)?.is_none() {
-                // Named by chance, or not built yet: only the second shows, and the engine says so.
-                if catalog::names(sql, &node.alias) {
-                    catalog.register(&session, id, &mut known)?;
-                }
-                continue;
-            }
-            catalog.register(&session, id, &mut known)?;
-        }
-        // Tables beside the project: kept failures of tests, rejected rows.
-        for name in self.other_tables()? {
-            if text.contains(&name.to_lowercase())
-                && let Some(table) = self.warehouse.snapshot(&name)?
-            {
-                session.add_table(&name, &table)?;
-            }
-        }
-        Ok(session)
-    }
-
-    fn other_tables(&self) -> Result<Vec<String>> {
-        let named: BTreeSet<&str> = self
-            .project
-            .manifest
-            .nodes
-            .values()
-            .filter(|node| node.resource_type != ResourceType::Test)
-            .map(|node| node.alias.as_str())
-            .collect();
-        Ok(self
-            .warehouse
-            .tables()?
-            .into_iter()
-            .filter(|name| !named.contains(name.as_str()))
-            .collect())
-    }
-
-    /// First rows of a model, test or `--inline` Jinja-SQL.
-    ///
-    /// # Errors
-    /// As [`Workspace::query`].
-    pub fn show(&self, what: ShowWhat<'_>, limit: Option<usize>) -> Result<QueryResult> {
-        #[cfg(feature = "bigquery")]
-        if self.project.target.adapter == Adapter::Bigquery {
-            return crate::remote::show(self, what, limit);
-        }
-        let (engine, feeds) = (self.engine()?, self.lenient_feeds());
-        let catalog = Catalog::new(&self.project, &self.warehouse, &feeds, false);
-        let limit = limit.map(|limit| format!(" limit {limit}")).unwrap_or_default();
-        let (session, sql) = match what {
-            ShowWhat::Inline(text) => {
-                let sql = catalog.compile_text(text)?.sql;
-                (self.session_for(&engine, &catalog, &sql)?, sql)
-            }
-            ShowWhat::Node(id) => {
-                let session = engine.session()?;
-                let mut known = BTreeSet::new();
-                let node = catalog.node(id).ok_or_else(|| PipelineError::Setting {
-                    message: format!("`{id}` can't be shown"),
-                    hint: Some("name a model, a seed or a data test".into()),
-                })?;
-                if node.resource_type == ResourceType::Seed {
-                    catalog.register(&session, id, &mut known)?;
-                    let sql = format!("select * from {}", catalog::quoted(&node.alias));
-                    (session, sql)
-                } else {
-                    catalog.register_parents(&session, id, &mut known)?;
-                    if let Some(this) = self.warehouse.snapshot(&node.alias)? {
-                        session.add_table(&node.alias, &this)?;
-                    }
-                    (session, catalog.compile(node)?.sql)
-                }
-            }
-        };
-        let (schema, batches) =
-            session.query(&format!("select * from (\n{sql}\n) as shown{limit}"))?;
-        Ok(QueryResult { schema, batches })
-    }
-
-    /// Compiles the selected nodes into `target/compiled/`.
-    ///
-    /// # Errors
-    /// The first fault.
-    pub fn compile(&self, select: &SelectArgs) -> Result<Vec<CompiledNode>> {
-        let relations = AdapterRelations(self.project.target.adapter);
-        let context = CompileContext::new(&relations);
-        let selected = self.project.select(select)?;
-        let mut compiled = Vec::new();
-        for id in self.project.manifest.order() {
-            let Some(node) =
-                self.project.manifest.nodes.get(&id).filter(|_| selected.contains(&id))
-            else {
-                continue;
-            };
-            if !matches!(node.resource_type, ResourceType::Model | ResourceType::Test) {
-                continue;
-            }
-            let sql = self.project.compile(node, &context)?.sql;
-            let path = artifacts::compiled_path(&self.project, node);
-            artifacts::write(&self.project.dir.join(&path), &sql)?;
-            compiled.push(CompiledNode { unique_id: id, name: node.name.clone(), sql, path });
-        }
-        self.project.manifest.write(&artifacts::target_dir(&self.project).join("manifest.json"))?;
-        Ok(compiled)
-    }
-
     /// Deletes the project's clean targets; gives the folders deleted. The warehouse goes only when listed.
     ///
     /// # Errors
@@ -571,13 +305,4 @@ impl Workspace {
     pub fn vars(&self) -> BTreeMap<String, serde_json::Value> {
         self.project.vars.clone().into_iter().collect()
     }
-}
-
-/// What `show` shows.
-#[derive(Debug, Clone, Copy)]
-pub enum ShowWhat<'a> {
-    /// A selected node, by unique id.
-    Node(&'a str),
-    /// Jinja-SQL given on the command line.
-    Inline(&'a str),
 }

@@ -111,6 +111,18 @@ fn files_can_be_read_in_one_go() {
     assert!(long.is_empty(), "over {FILE_LINES} lines: {long:#?}");
 }
 
+/// The compiler refuses `unsafe` wherever nothing allows it; one file does, for a reason that it gives.
+#[test]
+fn one_file_holds_what_is_unsafe() {
+    let mut files = Vec::new();
+    for name in crates() {
+        rust_files(&crates_dir().join(name).join("src"), &mut files);
+    }
+    let allows = |path: &&PathBuf| fs::read_to_string(path).unwrap().contains("unsafe_code");
+    let found: Vec<_> = files.iter().filter(allows).collect();
+    assert_eq!(found, [&crates_dir().join("cli/src/memory.rs")]);
+}
+
 #[test]
 fn nothing_unfinished_is_in_the_sources() {
     let mut files = Vec::new();

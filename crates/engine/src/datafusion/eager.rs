@@ -24,7 +24,8 @@ use datafusion::physical_expr::expressions::{
 use datafusion::physical_expr_common::physical_expr::PhysicalExpr;
 
 /// Functions that give a value for every text, and take little time.
-const SAFE_FUNCTIONS: [&str; 5] = ["get_field", "host_matches", "lower", "upper", "usable"];
+const SAFE_FUNCTIONS: [&str; 6] =
+    ["get_field", "host_matches", "lower", "registrable_domain", "upper", "usable"];
 
 /// The same expression, with every CASE, AND and OR in it that is safe to compute for all rows done so. `schema` is that of the rows.
 pub(super) fn eager(

@@ -20,7 +20,8 @@ use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
-use super::session::{Plan, Prepared, Session};
+use super::plan::{Plan, Prepared};
+use super::session::Session;
 use super::slot::{Look, Slot, SlotTable};
 use crate::error::{EngineError, Result};
 

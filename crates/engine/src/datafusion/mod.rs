@@ -10,6 +10,7 @@ mod in_turn;
 mod incremental;
 mod leaves;
 mod locality;
+mod plan;
 mod row_number;
 mod rules;
 mod session;
@@ -18,6 +19,7 @@ mod slot;
 
 pub use feed::{Feed, FeedRows};
 pub use incremental::{ChangedGroups, IncrementalSums};
-pub use session::{Embedded, EmbeddedSettings, Plan, Prepared, Session};
+pub use plan::{Plan, Prepared};
+pub use session::{Embedded, EmbeddedSettings, Session};
 pub use shared_ctes::{SharedCtes, share_ctes};
 pub use slot::Slot;

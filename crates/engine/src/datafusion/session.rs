@@ -1,6 +1,5 @@
 //! A session: tables and views under names, SQL in, batches out.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,11 +8,11 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::{MemTable, ViewTable};
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -22,9 +21,10 @@ use tokio::runtime::Runtime;
 
 use super::failure::{planning_failure, running_failure};
 use super::feed::{Feed, FeedTable};
+use super::functions;
+use super::plan::{Plan, Prepared};
 use super::rules::physical_rules;
 use super::slot::{Look, Slot, SlotTable};
-use super::{functions, incremental, leaves, locality};
 use crate::delta::{DeltaProvider, Snapshot};
 use crate::error::{EngineError, Result};
 
@@ -95,52 +95,6 @@ impl Embedded {
 pub struct Session {
     context: SessionContext,
     runtime: Runtime,
-}
-
-/// SQL that has been read and checked.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    pub(super) logical: LogicalPlan,
-}
-
-/// A plan with all decisions taken, to be run again and again.
-#[derive(Debug, Clone)]
-pub struct Prepared {
-    physical: Arc<dyn ExecutionPlan>,
-    /// Made once: it holds copies of all functions.
-    task: Arc<TaskContext>,
-}
-
-impl Plan {
-    /// Columns of the result.
-    pub fn schema(&self) -> SchemaRef {
-        Arc::clone(self.logical.schema().inner())
-    }
-
-    /// Whether the plan gives, for each value of `key`, what it would give on that value's rows alone;
-    /// `keyed` says which tables have the key (others are the same for every key).
-    ///
-    /// # Errors
-    /// The reason why not, in words for the model's author.
-    pub fn check_local(&self, key: &str, keyed: &dyn Fn(&str) -> bool) -> Result<(), String> {
-        locality::check(&self.logical, key, keyed)
-    }
-
-    /// Whether each row may be given several times without changing the result, and rows that were given
-    /// before may be left out once their columns' values are known: only least and greatest values are taken.
-    pub fn ignores_copies(&self) -> bool {
-        incremental::ignores_copies(&self.logical)
-    }
-
-    /// The plan as text, for `--debug` output and tests.
-    pub fn display(&self) -> String {
-        self.logical.display_indent().to_string()
-    }
-
-    /// Tables that the plan reads, each with the paths it needs; see [`Feed::schema`].
-    pub fn reads(&self) -> BTreeMap<String, BTreeSet<String>> {
-        leaves::read_leaves(&self.logical).unwrap_or_default()
-    }
 }
 
 impl Session {

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::{Schema, SchemaRef};
 use serde_json::{Value, json};
 
-use super::schema::{from_delta, has_wall_clock, to_delta};
+use super::replay::{CRC, Replay, crc_of, is_whole};
+use super::schema::{has_wall_clock, to_delta};
 use super::sums;
 use crate::error::{EngineError, Result};
 
@@ -338,22 +339,6 @@ impl DeltaTable {
     }
 }
 
-/// Key of a checksum, among a file's tags and in the line about a commit.
-const CRC: &str = "crc32c";
-
-/// The checksum of what a commit says: its note and its actions.
-fn crc_of(note: &Value, actions: &str) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(note.to_string().as_bytes()), actions.as_bytes())
-}
-
-/// Whether a commit is as it was written, as far as its first line tells.
-fn is_whole(first: &Value, text: &str) -> bool {
-    let Some(info) = first.get("commitInfo") else { return true };
-    let Some(expected) = info.get(CRC).and_then(Value::as_str) else { return true };
-    let actions = text.split_once('\n').map_or("", |(_, actions)| actions);
-    sums::read(expected) == Some(crc_of(&info["clicktrail"], actions))
-}
-
 /// Visits the Parquet files below a table's folder, with their paths relative to it.
 fn for_each_data_file(root: &Path, visit: &mut dyn FnMut(&Path, &str)) {
     let mut dirs = vec![(root.to_path_buf(), String::new())];
@@ -370,59 +355,6 @@ fn for_each_data_file(root: &Path, visit: &mut dyn FnMut(&Path, &str)) {
                 visit(&entry.path(), &relative);
             }
         }
-    }
-}
-
-/// Replays commits into the set of live files.
-#[derive(Default)]
-struct Replay {
-    schema: Option<SchemaRef>,
-    partition_columns: Vec<String>,
-    files: BTreeMap<String, DataFile>,
-    note: Value,
-}
-
-impl Replay {
-    fn apply(&mut self, action: &Value) {
-        if let Some(meta) = action.get("metaData") {
-            let schema: Option<Value> =
-                meta["schemaString"].as_str().and_then(|text| serde_json::from_str(text).ok());
-            self.schema = schema.as_ref().and_then(from_delta);
-            self.partition_columns = meta["partitionColumns"]
-                .as_array()
-                .map(|names| {
-                    names.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
-                })
-                .unwrap_or_default();
-        } else if let Some(add) = action.get("add") {
-            if let Some(file) = DataFile::from_action(add) {
-                self.files.insert(file.path.clone(), file);
-            }
-        } else if let Some(path) = action.pointer("/remove/path").and_then(Value::as_str) {
-            self.files.remove(path);
-        } else if let Some(info) = action.get("commitInfo") {
-            self.note = info.get("clicktrail").cloned().unwrap_or_default();
-        }
-    }
-}
-
-impl DataFile {
-    fn from_action(add: &Value) -> Option<Self> {
-        let stats: Value = add["stats"]
-            .as_str()
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default();
-        let partition = add["partitionValues"].as_object().cloned().unwrap_or_default();
-        Some(Self {
-            path: add["path"].as_str()?.to_owned(),
-            bytes: add["size"].as_u64()?,
-            rows: stats["numRecords"].as_u64().unwrap_or(0),
-            crc: add["tags"][CRC].as_str().and_then(sums::read),
-            partition: partition
-                .into_iter()
-                .map(|(column, value)| (column, value.as_str().map(str::to_owned)))
-                .collect(),
-        })
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod log;
 mod provider;
+mod replay;
 mod schema;
 mod sums;
 mod writer;

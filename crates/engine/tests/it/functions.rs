@@ -154,3 +154,40 @@ fn nothing_that_changes_data_can_be_run() {
         assert!(session.query(sql).is_err(), "{sql}");
     }
 }
+
+/// [2.8]: what other engines say by a regular expression, and `demo/macros/ga4.sql` gives to them.
+#[test]
+fn a_registrable_domain_is_what_the_regular_expression_finds() {
+    let macros = include_str!("../../../../demo/macros/ga4.sql");
+    let pattern = macros.lines().skip_while(|line| !line.contains("macro registrable_pattern"));
+    let pattern = pattern.skip(1).next().unwrap();
+    let labels = [
+        "", "a", "co", "uk", "org", "com", "co-op", "3x", "1", "Zz", "é", "li\nne", "u", "info",
+        "b9",
+    ];
+    let mut hosts: Vec<String> = Vec::new();
+    for first in labels {
+        hosts.push(first.to_owned());
+        for second in labels {
+            hosts.push(format!("{first}.{second}"));
+            for third in labels {
+                hosts.push(format!("{first}.{second}.{third}"));
+                hosts.push(format!("shop.{first}.{second}.{third}"));
+            }
+        }
+    }
+    let (session, _dir) = session();
+    let schema = Arc::new(Schema::new(vec![Field::new("host", DataType::Utf8View, true)]));
+    let column = Arc::new(arrow::array::StringViewArray::from_iter_values(&hosts));
+    let batch = arrow::array::RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap();
+    session.add_batches("hosts", schema, vec![batch]).unwrap();
+    let sql = format!(
+        "select host, registrable_domain(host), regexp_replace(host, '{pattern}', '\\1') from hosts \
+         where registrable_domain(host) <> regexp_replace(host, '{pattern}', '\\1')"
+    );
+    assert_eq!(rows(&session, &sql), Vec::<String>::new());
+    let changed = "select count(*) from hosts where registrable_domain(host) <> host";
+    assert_ne!(rows(&session, changed), ["0"]);
+    let some = "select registrable_domain(name) from (values ('blog.shop.co.uk'), ('a.b.example.com'), ('10.0.0.1'), (null)) as t(name)";
+    assert_eq!(rows(&session, some), ["shop.co.uk", "example.com", "10.0.0.1", "null"]);
+}

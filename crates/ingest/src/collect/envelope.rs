@@ -11,7 +11,7 @@ use serde_json::Value;
 pub struct Envelope {
     /// Number of events.
     pub events: u32,
-    /// The events: rows in the shape of the export, NDJSON.
+    /// The events, NDJSON: lines of [`super::Accepted`].
     pub event_lines: Vec<u8>,
     /// Number of dead letters.
     pub dead_letters: u32,

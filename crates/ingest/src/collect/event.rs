@@ -8,8 +8,9 @@ use super::consent::{Consent, Privacy};
 use super::device::Device;
 use super::object::Members;
 use super::outcome::Receipt;
-use super::params::{Param, Value, write_param};
+use super::params::{Param, Value};
 use super::{EVENT_ID_PARAM, clock};
+use crate::ndjson::plain_params;
 
 /// A user property.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,7 +111,14 @@ impl<'a> Event<'a> {
             row.text("event_date", day.as_deref());
             row.int("event_timestamp", Some(self.timestamp));
             row.text("event_name", Some(&self.name));
-            row.list("event_params", &self.params, write_param);
+            if !self.params.is_empty() {
+                let out = row.key("event_params");
+                out.push(b'{');
+                for (name, value) in &self.params {
+                    plain_params::write(name, value.plain(), out);
+                }
+                out.push(b'}');
+            }
             row.float("event_value_in_usd", self.commerce.value_in_usd());
             row.int("event_server_timestamp_offset", self.server_offset);
             row.text("user_id", self.user_id.as_deref());

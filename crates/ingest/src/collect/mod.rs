@@ -32,6 +32,7 @@ mod object;
 mod outcome;
 mod params;
 mod reason;
+mod row_params;
 mod rows;
 mod validate;
 mod visitor;

@@ -1,6 +1,6 @@
 //! Writes JSON objects member by member, leaving out what is absent.
 
-use crate::ndjson::{write_float, write_int, write_text};
+use crate::ndjson::{write_bare_text, write_float, write_int};
 
 /// An object being written. Keys are those of the export: they need no escapes.
 pub(super) struct Members<'o> {
@@ -30,7 +30,7 @@ impl Members<'_> {
 
     pub(super) fn text(&mut self, key: &str, value: Option<&str>) {
         if let Some(value) = value {
-            write_text(value, self.key(key));
+            write_bare_text(value, self.key(key));
         }
     }
 

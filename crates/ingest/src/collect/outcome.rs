@@ -71,7 +71,8 @@ impl Receipt {
 /// One event as a canonical row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// One JSON object in the shape of the export, without line end.
+    /// One JSON object in the shape of the export, without line end; only event params, where all are plain, are an object of names
+    /// and values. [`super::decode`] reads it.
     pub line: Vec<u8>,
     /// Position of its event in the request, from 0.
     pub index: usize,

@@ -6,6 +6,7 @@ use super::json::Json;
 use super::limits::Limits;
 use super::object::Members;
 use super::outcome::Oddities;
+use crate::ndjson::plain_params::Plain;
 
 /// Largest whole number that a 64-bit float gives exactly.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -121,6 +122,15 @@ impl<'a> Value<'a> {
             Self::Text(text) => text,
             Self::Int(value) => Cow::Owned(value.to_string()),
             Self::Float(value) => Cow::Owned(value.to_string()),
+        }
+    }
+
+    /// As the log has it.
+    pub(super) fn plain(&self) -> Plain<'_> {
+        match self {
+            Self::Text(text) => Plain::Text(text),
+            Self::Int(value) => Plain::Int(*value),
+            Self::Float(value) => Plain::Double(*value),
         }
     }
 

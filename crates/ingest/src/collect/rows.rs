@@ -1,13 +1,14 @@
 //! Export-shaped rows: `/v1/events`, NDJSON of any of the 31 columns.
 
-use arrow::datatypes::{DataType, FieldRef, Fields};
+use arrow::datatypes::{DataType, Fields};
 
 use super::json::{self, Json, Object};
 use super::limits::Limits;
 use super::object::Members;
 use super::outcome::{Accepted, Oddities, Parsed, Receipt, Refusal};
 use super::params::{self, Value};
-use super::{EVENT_ID_PARAM, Reason, clock};
+use super::row_params::{param_id, write_event_params, write_params};
+use super::{Reason, clock};
 use crate::{ndjson, schema};
 
 /// Largest whole number that a 64-bit float gives exactly.
@@ -155,7 +156,9 @@ impl Row<'_> {
                         row.int(name, Some(timestamp));
                         Ok(())
                     }
-                    ("event_params", value) => write_params(row, column, value, event_id, oddities),
+                    ("event_params", value) => {
+                        write_event_params(row, column, value, event_id, oddities)
+                    }
                     ("user_properties", Some(Json::Object(_))) => {
                         write_params(row, column, value, None, oddities)
                     }
@@ -182,118 +185,8 @@ impl Row<'_> {
     }
 }
 
-/// The id that a row carries as a param, in either form of params.
-fn param_id(object: &Object<'_>) -> Option<String> {
-    let value = match object.get("event_params")? {
-        Json::Object(params) => params.get(EVENT_ID_PARAM)?,
-        Json::List(params) => params.iter().find_map(|param| match param {
-            Json::Object(param) if param.text("key") == Some(EVENT_ID_PARAM) => param.get("value"),
-            _ => None,
-        })?,
-        _ => return None,
-    };
-    match value {
-        Json::Object(value) => value.text("string_value").map(str::to_owned),
-        Json::Text(text) => Some(text.to_string()),
-        _ => None,
-    }
-}
-
-/// Writes `event_params` or `user_properties`, from a list as the export has it or an object of
-/// plain values, and the event id as the last one.
-fn write_params(
-    row: &mut Members<'_>,
-    column: &FieldRef,
-    value: Option<&Json<'_>>,
-    event_id: Option<&str>,
-    oddities: &mut Oddities,
-) -> Result<(), Refusal> {
-    let path = column.name().as_str();
-    if value.is_none() && event_id.is_none() {
-        return Ok(());
-    }
-    let DataType::List(element) = column.data_type() else { return Ok(()) };
-    let Some(fields) = schema::children(element.data_type()) else { return Ok(()) };
-    let Some((_, value_field)) = fields.find("value") else { return Ok(()) };
-    let out = row.key(path);
-    out.push(b'[');
-    let start = out.len();
-    let is_id = |name: Option<&str>| event_id.is_some() && name == Some(EVENT_ID_PARAM);
-    let separate = |out: &mut Vec<u8>| {
-        if out.len() > start {
-            out.push(b',');
-        }
-    };
-    match value {
-        None => {}
-        Some(Json::List(params)) => {
-            for param in params {
-                let name = if let Json::Object(param) = param { param.text("key") } else { None };
-                // Lists of the export hold no null.
-                if matches!(param, Json::Null) || is_id(name) {
-                    continue;
-                }
-                separate(out);
-                write_value(out, element.data_type(), param, path, oddities)?;
-            }
-        }
-        Some(Json::Object(params)) => {
-            for (name, json) in &params.0 {
-                if is_id(Some(name)) {
-                    continue;
-                }
-                separate(out);
-                write_plain(out, name, json, value_field, path, oddities)?;
-            }
-        }
-        Some(other) => return Err(wrong_type(path, "an array or an object", other)),
-    }
-    if let Some(id) = event_id {
-        separate(out);
-        Members::write(out, |param| {
-            param.text("key", Some(EVENT_ID_PARAM));
-            param.object("value", |value| value.text("string_value", Some(id)));
-        });
-    }
-    out.push(b']');
-    Ok(())
-}
-
-/// Writes a param given as `"name": value`; the value may also be the export's own struct.
-fn write_plain(
-    out: &mut Vec<u8>,
-    name: &str,
-    json: &Json<'_>,
-    value_field: &FieldRef,
-    path: &str,
-    oddities: &mut Oddities,
-) -> Result<(), Refusal> {
-    // Only named when something is wrong with it, or it is a struct: nearly all are plain.
-    let path = || format!("{path}.{}", params::head(name));
-    let mut outcome = Ok(());
-    Members::write(out, |param| {
-        param.text("key", Some(name));
-        match json {
-            Json::Object(_) => {
-                let value_type = value_field.data_type();
-                outcome = write_value(param.key("value"), value_type, json, &path(), oddities);
-            }
-            Json::List(_) => outcome = Err(wrong_type(&path(), "a plain value", json)),
-            _ => {
-                let out = param.key("value");
-                Members::write(out, |value| {
-                    if let Some(plain) = Value::of_json(json) {
-                        plain.write(value);
-                    }
-                });
-            }
-        }
-    });
-    outcome
-}
-
 /// Writes a value in the form of its column, so that it decodes for certain.
-fn write_value(
+pub(super) fn write_value(
     out: &mut Vec<u8>,
     data_type: &DataType,
     json: &Json<'_>,
@@ -309,13 +202,7 @@ fn write_value(
             out.push(b'"');
         }
         (DataType::Float64, _) => {
-            let value = match json {
-                Json::Int(value) => Some(*value as f64),
-                Json::Float(value) => Some(*value),
-                Json::Text(text) => text.parse().ok().filter(|value: &f64| value.is_finite()),
-                _ => None,
-            };
-            let value = value.ok_or_else(|| wrong_type(path, "a finite number", json))?;
+            let value = number(json).ok_or_else(|| wrong_type(path, "a finite number", json))?;
             ndjson::write_float(value, out);
         }
         (DataType::Boolean, Json::Bool(_)) => json.write(out),
@@ -336,10 +223,10 @@ fn write_value(
             }
             out.push(b']');
         }
-        (DataType::Utf8View, Json::Text(text)) => ndjson::write_text(text, out),
+        (DataType::Utf8View, Json::Text(text)) => ndjson::write_bare_text(text, out),
         (DataType::Utf8View, Json::Int(_) | Json::Float(_) | Json::Bool(_)) => {
             let text = Value::of_json(json).map(Value::into_text).unwrap_or_default();
-            ndjson::write_text(&text, out);
+            ndjson::write_bare_text(&text, out);
         }
         (DataType::Boolean, _) => return Err(wrong_type(path, "true or false", json)),
         (DataType::Struct(_), _) => return Err(wrong_type(path, "an object", json)),
@@ -384,7 +271,7 @@ fn within(leaf: &str, path: &str, refusal: Refusal) -> Refusal {
     Refusal::new(refusal.reason, format!("`{path}.{leaf}`{rest}"))
 }
 
-fn whole(json: &Json<'_>) -> Option<i64> {
+pub(super) fn whole(json: &Json<'_>) -> Option<i64> {
     match json {
         Json::Int(value) => Some(*value),
         Json::Float(value) if value.fract() == 0.0 && value.abs() <= EXACT_MAX => {
@@ -395,7 +282,16 @@ fn whole(json: &Json<'_>) -> Option<i64> {
     }
 }
 
-fn wrong_type(path: &str, expected: &str, found: &Json<'_>) -> Refusal {
+pub(super) fn number(json: &Json<'_>) -> Option<f64> {
+    match json {
+        Json::Int(value) => Some(*value as f64),
+        Json::Float(value) => Some(*value),
+        Json::Text(text) => text.parse().ok().filter(|value: &f64| value.is_finite()),
+        _ => None,
+    }
+}
+
+pub(super) fn wrong_type(path: &str, expected: &str, found: &Json<'_>) -> Refusal {
     let value = match found {
         Json::Text(text) => format!("\"{}\"", params::head(text)),
         other => other.kind().to_owned(),

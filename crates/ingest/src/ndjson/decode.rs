@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::column::{Build, Column, StructBuild, offset};
+use super::plain_params;
+use crate::column::{Build, Column, StructBuild};
 
 /// Whole numbers up to here are exact in a JSON number with fraction or exponent.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -98,7 +99,7 @@ impl<'de> Visitor<'de> for Value<'_> {
             Build::Float(_) => "a number",
             Build::Bool(_) => "true or false",
             Build::Struct(_) => "an object",
-            Build::List { .. } => "an array",
+            Build::List(_) => "an array",
         };
         expecting(f, &self.0.path, kind)
     }
@@ -177,6 +178,11 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        if let Build::List(list) = &mut self.0.build
+            && list.plain.is_some()
+        {
+            return plain_params::read(map, list);
+        }
         let Build::Struct(columns) = &mut self.0.build else {
             return Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self));
         };
@@ -187,12 +193,11 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Build::List { offsets, nulls, inner, .. } = &mut self.0.build else {
+        let Build::List(list) = &mut self.0.build else {
             return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
         };
-        while seq.next_element_seed(Value(inner))?.is_some() {}
-        offsets.push(offset(inner.len()));
-        nulls.append_non_null();
+        while seq.next_element_seed(Value(&mut list.inner))?.is_some() {}
+        list.close();
         Ok(())
     }
 }

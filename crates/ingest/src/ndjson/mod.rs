@@ -1,10 +1,12 @@
 //! NDJSON export files: reading, and writing rows in the shape BigQuery extracts.
 //!
 //! `lines` splits bytes, `decode` parses a line straight into the builders of `column`, and a bad
-//! line leaves a row behind that is filtered out when its batch is finished.
+//! line leaves a row behind that is filtered out when its batch is finished. Rows of the log have a shorter form of event params,
+//! `plain_params`.
 
 mod decode;
 mod lines;
+pub(crate) mod plain_params;
 mod write;
 
 use std::fs::File;
@@ -19,7 +21,7 @@ use flate2::read::MultiGzDecoder;
 
 use self::lines::{LINE_BYTES_MAX, Line, Lines};
 pub use self::write::write_rows;
-pub(crate) use self::write::{write_float, write_int, write_text};
+pub(crate) use self::write::{write_bare_text, write_float, write_int, write_text};
 use crate::column::{Build, Column, StructBuild};
 use crate::reader::{Batches, REQUIRED, missing_reason};
 use crate::{IngestError, ReadOptions, Rejects, schema};
@@ -61,6 +63,7 @@ pub(crate) fn decode_payloads<'a>(
 ) -> Result<RecordBatch, IngestError> {
     let schema = columns.map_or_else(|| Ok(schema::events()), schema::project)?;
     let mut builder = StructBuild::new(schema.fields(), "");
+    builder.take_plain("event_params");
     for (payload, bytes) in payloads.into_iter().enumerate() {
         for (line, bytes) in lines_of(bytes).enumerate().filter(|(_, line)| !line.is_empty()) {
             let bad = |reason| IngestError::BadPayload { payload, line: line + 1, reason };

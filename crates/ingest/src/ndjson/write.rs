@@ -151,35 +151,46 @@ pub(crate) fn write_float(value: f64, out: &mut Vec<u8>) {
 }
 
 /// How many bytes at the start certainly stand for themselves, in whole steps that a processor takes at once.
-fn plain_bytes(bytes: &[u8]) -> usize {
+fn plain_bytes(bytes: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
     const STEP: usize = 16;
-    let is_special = |byte: u8| {
-        (byte < 0x20)
-            | (byte == b'"')
-            | (byte == b'\\')
-            | (byte == b'<')
-            | (byte == b'>')
-            | (byte == b'&')
-            | (byte == 0x7f)
-    };
     let is_plain = |step: &&[u8]| !step.iter().fold(false, |any, byte| any | is_special(*byte));
     bytes.chunks_exact(STEP).take_while(is_plain).count() * STEP
 }
 
+/// What JSON does not allow in a text.
+fn is_control(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
+
+/// Writes a text as BigQuery does.
 pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+    let is_special = |byte: u8| {
+        is_control(byte) | (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == 0x7f)
+    };
+    write_quoted(text, is_special, out);
+}
+
+/// Writes a text with the escapes only that it must have: addresses are full of `&`, and texts without escapes are read sooner.
+pub(crate) fn write_bare_text(text: &str, out: &mut Vec<u8>) {
+    write_quoted(text, is_control, out);
+}
+
+fn write_quoted(text: &str, is_special: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);
     out.push(b'"');
     let mut start = 0;
-    for (index, &byte) in bytes.iter().enumerate().skip(plain_bytes(bytes)) {
+    for (index, &byte) in bytes.iter().enumerate().skip(plain_bytes(bytes, &is_special)) {
+        if !is_special(byte) {
+            continue;
+        }
         let short = match byte {
             b'"' | b'\\' => Some(byte),
             b'\n' => Some(b'n'),
             b'\r' => Some(b'r'),
             b'\t' => Some(b't'),
-            0..=0x1f | b'<' | b'>' | b'&' | 0x7f => None,
-            _ => continue,
+            _ => None,
         };
         out.extend_from_slice(&bytes[start..index]);
         start = index + 1;
@@ -202,15 +213,19 @@ mod tests {
     #[test]
     fn what_needs_an_escape_has_one_wherever_it_stands() {
         for special in (0..0x20).chain(*b"\"\\<>&\x7f").map(char::from) {
+            let is_html = matches!(special, '<' | '>' | '&' | '\x7f');
             for before in 0..40 {
                 let text = format!("{}{special}{}", "é".repeat(before), "x".repeat(40 - before));
-                let mut written = Vec::new();
-                write_text(&text, &mut written);
-                let written = String::from_utf8(written).unwrap();
-                let is_escaped =
-                    written.matches('\\').count() == if special == '\\' { 2 } else { 1 };
-                assert!(is_escaped, "{written}");
-                assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+                let escapes = |write: fn(&str, &mut Vec<u8>)| {
+                    let mut written = Vec::new();
+                    write(&text, &mut written);
+                    let written = String::from_utf8(written).unwrap();
+                    assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+                    written.matches('\\').count()
+                };
+                let one = if special == '\\' { 2 } else { 1 };
+                assert_eq!(escapes(write_text), one, "{text:?}");
+                assert_eq!(escapes(write_bare_text), if is_html { 0 } else { one }, "{text:?}");
             }
         }
     }

@@ -3,7 +3,8 @@
 use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
 
-use super::page::{Answer, Page, conversions, pair};
+use super::conditions::conversions;
+use super::page::{Answer, Page, pair};
 use super::rows::{Row, amount, amounts, micros, text, whole};
 use crate::catalog::literal;
 

@@ -3,8 +3,9 @@
 use clicktrail_project::Adapter;
 use serde_json::{Map, Value, json};
 
+use super::conditions::conversions;
 use super::keys::{DIMENSIONS, PERSON_DIMENSIONS};
-use super::page::{Answer, Page, PageFault, conversions, pair};
+use super::page::{Answer, Page, PageFault, pair};
 use super::paths::{JOURNEYS, steps};
 use super::rows::{Row, amounts, text, whole};
 use crate::catalog::literal;

@@ -2,6 +2,7 @@
 //!
 //! | module | in → out |
 //! |---|---|
+//! | `conditions` | a page's keys → conditions and sums in SQL |
 //! | `copies` | where copies of tables elsewhere come from, and how they stand |
 //! | `keys` | keys of an address → what they mean, or all that are not understood |
 //! | `reader` | one state of the tables: its last event, its days, its attribution models |
@@ -9,20 +10,23 @@
 //! | `credit` | Overview, Models |
 //! | `matrix` | how two attribution models differ |
 //! | `paths` | Paths, and the steps that lists filter by |
+//! | `lineage` | Lineage, one node of it |
 //! | `lists` | conversions behind a number, values of a dimension, one event |
 //! | `journey` | why one conversion was credited as it was |
 //! | `offline` | pages from the tables of the last build |
 //! | `shelf` | pages from the tables of the last build, opened anew when a build changes them; copies of tables elsewhere |
 //! | `staged` | parts of queries that several panels read |
-//! | `state` | Health, Lineage, one node, Settings |
+//! | `state` | Health, Settings |
 //! | `table` | a page's table as CSV |
 //! | `words` | rules, models and evidence in words |
 //! | `rows` | Arrow → JSON |
 
+mod conditions;
 mod copies;
 mod credit;
 mod journey;
 mod keys;
+mod lineage;
 mod lists;
 mod matrix;
 mod offline;
@@ -118,9 +122,9 @@ pub(crate) fn answer(
         "filter" => lists::values(page, id),
         "event" => lists::event(page, id),
         "explain" => journey::explain(page, id),
-        "node" => state::node(page, id, things),
+        "node" => lineage::node(page, id, things),
         "health" => state::health(page, things),
-        "lineage" => state::lineage(page, things),
+        "lineage" => lineage::lineage(page, things),
         "settings" => state::settings(page, things),
         other => Err(PageFault::NotFound(format!("there is no page `{other}`"))),
     }?;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::page::{Answer, Page, conversions, pair};
+use super::conditions::conversions;
+use super::page::{Answer, Page, pair};
 use super::rows::{Row, amount, amounts, micros, text};
 use super::staged::Staged;
 

@@ -143,6 +143,6 @@ impl Workspace {
     /// # Errors
     /// A var that names no time zone.
     pub fn time_zone(&self) -> Result<chrono_tz::Tz> {
-        super::service::time_zone(self)
+        super::days::time_zone(self)
     }
 }

@@ -44,7 +44,7 @@ pub struct FollowSettings {
 impl Default for FollowSettings {
     fn default() -> Self {
         Self {
-            round_events: 50_000,
+            round_events: 100_000,
             waiting_bytes: 512 << 20,
             unstored_events: 200_000,
             store_every: Duration::from_secs(60),

@@ -6,6 +6,7 @@
 //! | `blocks` | rows sorted by key → small blocks on disk, and back |
 //! | `chunk` | rows in memory that lie together |
 //! | `cold` | the part of a table that lies on disk |
+//! | `days` | instants and export files → days |
 //! | `dead_letters` | refused events → their table |
 //! | `follow` | frames → rounds of `marts`, later the warehouse; by threads |
 //! | `global` | rows → a small model over all of them, such as the first loaded day |
@@ -19,12 +20,14 @@
 //! | `numbers` | keys of persons → their numbers |
 //! | `offline` | what a build does for live: the log's rest into its table, changed figures into the ledger |
 //! | `pages` | the dashboard's pages from the live tables |
+//! | `reading` | a query → rows of all live tables at one frame |
 //! | `restated` | rows before and after → figures of past days that changed |
 //! | `rounds` | frames that wait, are staged, are applied |
 //! | `rows` | batches reduced, joined, compared |
 //! | `scratch` | pieces of bytes in a file without a name |
-//! | `service` | all of it behind one lock: apply, query, audit |
+//! | `service` | all of it behind one lock: apply, store, audit |
 //! | `staging` | raw rows → staged rows |
+//! | `status` | counters, and whether the tables follow |
 //! | `store` | rounds that were applied → the warehouse |
 //! | `stream_table` | raw rows → the table `events_stream`, each frame exactly once |
 //! | `sums` | rows that go and come → a model of sums by group |
@@ -36,6 +39,7 @@ mod bits;
 mod blocks;
 mod chunk;
 mod cold;
+mod days;
 mod dead_letters;
 mod follow;
 mod global;
@@ -49,12 +53,14 @@ mod models;
 mod numbers;
 mod offline;
 mod pages;
+mod reading;
 pub(crate) mod restated;
 mod rounds;
 mod rows;
 mod scratch;
 mod service;
 mod staging;
+mod status;
 mod store;
 pub(crate) mod stream_table;
 mod sums;
@@ -65,9 +71,11 @@ mod view;
 pub(crate) use offline::{drain_log, empty_log, keep_restated};
 pub(crate) use rows::arrow_fault;
 
+pub(crate) use days::time_zone;
 pub use dead_letters::LetterFilter;
 pub use follow::{FollowSettings, Follower, Inlet, Release};
-pub(crate) use service::time_zone;
-pub use service::{Live, LiveRows, LiveStatus};
+pub use reading::LiveRows;
+pub use service::Live;
+pub use status::LiveStatus;
 pub use tiers::LiveMemory;
 pub use told::{Listener, Round, StreamEvent};

@@ -9,9 +9,9 @@ use arrow::datatypes::Date32Type;
 use clicktrail_engine::delta::Snapshot;
 use clicktrail_eventlog::{Log, RealDisk};
 
+use super::days::{day_of, time_zone};
 use super::restated::{self, Cause, Entry, day_column, restated};
 use super::rows::arrow_fault;
-use super::service::{day_of, time_zone};
 use super::store::recover_into;
 use super::stream_table;
 use crate::catalog::live_key;

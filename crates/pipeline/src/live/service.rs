@@ -1,71 +1,31 @@
-//! A project that follows its stream: tables in memory, the events' own table, and the door for readers.
+//! A project that follows its stream: tables in memory, and the events' own table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::Date32Type;
-use clicktrail_engine::datafusion::{Embedded, Session};
+use clicktrail_engine::datafusion::Embedded;
 use clicktrail_eventlog::{Frame, LogError};
-use clicktrail_project::{ResourceType, SelectArgs};
+use clicktrail_project::SelectArgs;
 
-use super::marts::{Applied, Marts};
+use super::days::{day_of, exported, owned_days, time_zone};
+use super::marts::Marts;
 use super::pages::Kept;
 use super::restated::{self, Entry, Restated};
 use super::staging::{Staged, Staging};
+use super::status::LiveStatus;
 use super::store::{recover_into, store_frames};
 use super::stream_table::{self, Draft};
 use super::tiers::{LiveMemory, Tiers};
 use super::told::{Listener, Round};
-use crate::catalog::{Catalog, names};
+use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::erase::Erased;
 use crate::error::{PipelineError, Result};
-use crate::feeds::{Days, Feeds};
-use crate::report::{Problem, Reporter, Status};
+use crate::feeds::Feeds;
+use crate::report::{Reporter, Status};
 use crate::warehouse::Lock;
-use crate::workspace::{QueryResult, RunRequest, Settings, Verb, Workspace};
-
-/// Counters since the process began, and how things stand.
-#[derive(Debug, Clone, Default)]
-pub struct LiveStatus {
-    /// Whether the tables can be read.
-    pub ready: bool,
-    /// When the tables were loaded, microseconds since 1970.
-    pub loaded_at: i64,
-    /// Why they stopped following, if they did.
-    pub failed: Option<Problem>,
-    /// Last frame that the tables hold.
-    pub applied_seq: u64,
-    /// Last frame that is in the table `events_stream`.
-    pub stored_seq: u64,
-    /// Events taken in, copies and those of exported days included.
-    pub events: u64,
-    /// Events that were there already.
-    pub duplicates: u64,
-    /// Events of days that an export has the say over.
-    pub superseded: u64,
-    /// Events of days before the one on which they came.
-    pub late: u64,
-    /// Persons with so many events that they are computed at a pace of their own, and wait for it.
-    pub waiting_persons: u64,
-    /// Persons and tables for which an audit found other rows than a build would make: always 0.
-    pub mismatches: u64,
-    /// Rows of each live table, and `events`.
-    pub rows: BTreeMap<String, u64>,
-    /// Models that a build alone keeps up to date, with the reason.
-    pub off: BTreeMap<String, String>,
-}
-
-/// Rows of a live query with the frame up to which they hold.
-#[derive(Debug, Clone)]
-pub struct LiveRows {
-    /// Last frame in the tables read.
-    pub seq: u64,
-    /// The rows.
-    pub result: QueryResult,
-}
+use crate::workspace::{RunRequest, Settings, Verb, Workspace};
 
 #[derive(Default)]
 pub(super) struct State {
@@ -86,7 +46,7 @@ impl State {
 
 /// A project that follows its stream; holds the warehouse's lock.
 pub struct Live {
-    workspace: Workspace,
+    pub(super) workspace: Workspace,
     engine: Embedded,
     clock: Arc<dyn Clock>,
     time_zone: chrono_tz::Tz,
@@ -99,8 +59,8 @@ pub struct Live {
     /// Held during a round.
     state: Mutex<State>,
     /// Held for moments only, so that nobody who asks how things stand waits for a round. Taken after `state`.
-    status: Mutex<LiveStatus>,
-    moved: Condvar,
+    pub(super) status: Mutex<LiveStatus>,
+    pub(super) moved: Condvar,
     pub(super) listener: Mutex<Option<Listener>>,
     kept: Mutex<Kept>,
     /// Held while tables of the warehouse are written or tested.
@@ -347,7 +307,7 @@ impl Live {
         received_at: i64,
         first_received_at: i64,
     ) -> Result<()> {
-        let today = self.day_of(received_at);
+        let today = day_of(received_at, self.time_zone);
         let mut state = self.state();
         let Some(marts) = &mut state.marts else { return Err(not_started()) };
         match marts.apply(staged, today) {
@@ -355,7 +315,7 @@ impl Live {
                 let (rows, waiting) = (marts.counts(), marts.waiting() as u64);
                 self.note(|status| {
                     status.waiting_persons = waiting;
-                    count(status, &applied, rows, seq);
+                    status.count(&applied, rows, seq);
                 });
                 let told = match (&applied.fresh, self.is_heard()) {
                     (Some(fresh), true) => marts.told(fresh).map(Some)?,
@@ -395,7 +355,7 @@ impl Live {
     /// As [`Live::apply`].
     pub fn catch_up(&self) -> Result<()> {
         let now = self.clock.now_micros();
-        let today = self.day_of(now);
+        let today = day_of(now, self.time_zone);
         let mut state = self.state();
         let Some(marts) = &mut state.marts else { return Ok(()) };
         match marts.catch_up(today) {
@@ -430,66 +390,6 @@ impl Live {
         self.note(|status| status.applied_seq = status.applied_seq.max(seq));
     }
 
-    /// Waits until the tables hold the frame `seq`; false when the time is over first.
-    pub fn wait_for(&self, seq: u64, timeout: Duration) -> bool {
-        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        let behind = |status: &mut LiveStatus| status.applied_seq < seq && status.failed.is_none();
-        let (status, _) = self
-            .moved
-            .wait_timeout_while(status, timeout, behind)
-            .unwrap_or_else(PoisonError::into_inner);
-        status.applied_seq >= seq
-    }
-
-    /// Runs a read-only query over the live tables, all at one frame.
-    ///
-    /// # Errors
-    /// SQL faults; tables that are not live, with the reason; tables that stopped following.
-    pub fn query(&self, sql: &str) -> Result<LiveRows> {
-        let (seq, views, untold) = {
-            let state = self.state();
-            let status = self.status();
-            let Some(marts) = &state.marts else {
-                return Err(match status.failed {
-                    Some(problem) => PipelineError::Located(Box::new(problem)),
-                    None => not_started(),
-                });
-            };
-            if let Some((name, why)) = marts.off().iter().find(|(name, _)| names(sql, name)) {
-                return Err(PipelineError::Setting {
-                    message: format!("`{name}` is not live: {why}"),
-                    hint: Some("`clicktrail query` reads it as the last build left it".into()),
-                });
-            }
-            let views = marts.views(|name| names(sql, name));
-            (status.applied_seq, views, state.untold.clone())
-        };
-        let session = self.engine.session()?;
-        for (name, view) in views {
-            view.show(&session, &name)?;
-        }
-        self.add_fixed(&session, sql, &untold)?;
-        let (schema, batches) = session.query(sql).map_err(crate::problem::of_query)?;
-        Ok(LiveRows { seq, result: QueryResult { schema, batches } })
-    }
-
-    /// Seeds, which no event changes, and the ledger with what is still to come into its table.
-    fn add_fixed(&self, session: &Session, sql: &str, untold: &[Entry]) -> Result<()> {
-        let warehouse = &self.workspace.warehouse;
-        for node in self.workspace.project.manifest.nodes.values() {
-            if node.resource_type == ResourceType::Seed
-                && names(sql, &node.alias)
-                && let Some(table) = warehouse.snapshot(&node.alias)?
-            {
-                session.add_table(&node.alias, &table)?;
-            }
-        }
-        if names(sql, restated::TABLE) {
-            restated::add_ledger(warehouse, session, untold)?;
-        }
-        Ok(())
-    }
-
     /// Computes some persons anew, as a build would, and compares; `seed` chooses them.
     ///
     /// # Errors
@@ -501,54 +401,11 @@ impl Live {
         self.note(|status| status.mismatches += mismatches);
         Ok(mismatches)
     }
-
-    fn day_of(&self, micros: i64) -> i32 {
-        day_of(micros, self.time_zone)
-    }
 }
 
-/// The reporting day of an instant, as days since 1970.
-pub(crate) fn day_of(micros: i64, time_zone: chrono_tz::Tz) -> i32 {
-    let instant = chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default();
-    Date32Type::from_naive_date(instant.with_timezone(&time_zone).date_naive())
-}
-
-fn count(status: &mut LiveStatus, applied: &Applied, rows: BTreeMap<String, u64>, seq: u64) {
-    status.rows = rows;
-    status.applied_seq = status.applied_seq.max(seq);
-    status.events += applied.events;
-    status.duplicates += applied.duplicates;
-    status.superseded += applied.superseded;
-    status.late += applied.late;
-}
-
-fn not_started() -> PipelineError {
+pub(super) fn not_started() -> PipelineError {
     PipelineError::Setting {
         message: "the live tables are still being built".into(),
         hint: Some("wait: `clicktrail status --wait`".into()),
     }
-}
-
-/// The export's files by day.
-fn exported(feeds: &Feeds) -> Result<Days> {
-    feeds.days(&["ga4.events".to_owned(), "ga4.events_intraday".to_owned()])
-}
-
-/// Days (since 1970) that an export has the say over [2.25].
-fn owned_days(exports: &Days) -> BTreeSet<i32> {
-    exports
-        .days
-        .keys()
-        .filter_map(|day| chrono::NaiveDate::parse_from_str(day, "%Y%m%d").ok())
-        .map(Date32Type::from_naive_date)
-        .collect()
-}
-
-pub(crate) fn time_zone(workspace: &Workspace) -> Result<chrono_tz::Tz> {
-    let vars = workspace.vars();
-    let name = vars.get("timezone").and_then(|zone| zone.as_str()).unwrap_or("UTC");
-    name.parse().map_err(|_| PipelineError::Setting {
-        message: format!("var `timezone` is `{name}`, which is no IANA time zone"),
-        hint: Some("as in `Europe/Paris`".into()),
-    })
 }

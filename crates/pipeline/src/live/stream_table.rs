@@ -9,8 +9,8 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use clicktrail_engine::datafusion::Embedded;
 use clicktrail_engine::delta::{
@@ -19,6 +19,7 @@ use clicktrail_engine::delta::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::interleave::{Nulls, interleaved};
 use super::rows::arrow_fault;
 use crate::error::Result;
 use crate::feeds::{DAY, STREAM};
@@ -26,6 +27,10 @@ use crate::warehouse::Warehouse;
 
 /// A day of more files than this is written as one.
 const FILES_MAX: usize = 24;
+
+/// Rows that go into files together. Each row of the export has more than a hundred columns: few rows at a time would cost little
+/// less than many.
+const WRITTEN_ROWS: usize = 8_192;
 
 /// What a commit of the table says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +80,10 @@ pub(crate) struct Draft {
     schema: SchemaRef,
     sequence: Arc<AtomicU64>,
     writers: BTreeMap<String, TableWriter>,
+    /// Rows that are in no file yet, and how many.
+    waiting: Vec<RecordBatch>,
+    waiting_rows: usize,
+    nulls: Nulls,
 }
 
 impl Draft {
@@ -87,15 +96,27 @@ impl Draft {
             schema: stored_schema(&clicktrail_ingest::schema::events())?,
             sequence: Arc::default(),
             writers: BTreeMap::new(),
+            waiting: Vec::new(),
+            waiting_rows: 0,
+            nulls: Nulls::default(),
         })
     }
 
-    /// Writes rows in the schema of the export.
+    /// Takes in rows in the schema of the export.
     ///
     /// # Errors
     /// A full disk. Rows are missing then: the draft is of no use any more.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        for (day, rows) in by_day(batch)? {
+        self.waiting.push(batch.clone());
+        self.waiting_rows += batch.num_rows();
+        if self.waiting_rows < WRITTEN_ROWS { Ok(()) } else { self.write_waiting() }
+    }
+
+    fn write_waiting(&mut self) -> Result<()> {
+        self.waiting_rows = 0;
+        let batches = std::mem::take(&mut self.waiting);
+        for (day, rows) in by_day(&clicktrail_ingest::schema::events(), &batches, &mut self.nulls)?
+        {
             let writer = match self.writers.entry(day) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(TableWriter::new(
@@ -124,6 +145,7 @@ impl Draft {
         if self.base.is_some() && seq <= note.seq {
             return Ok(());
         }
+        self.write_waiting()?;
         let (mut added, mut removed) = (Vec::new(), Vec::new());
         for (day, mut writer) in std::mem::take(&mut self.writers) {
             let old = self.base.as_ref().and_then(|base| day_of_many_files(base, &note, &day));
@@ -176,26 +198,26 @@ fn copy(engine: &Embedded, day: Snapshot, writer: &mut TableWriter) -> Result<()
 }
 
 /// Rows of each day: nearly always all are of one.
-fn by_day(batch: &RecordBatch) -> Result<Vec<(String, RecordBatch)>> {
-    let Some(days) = batch.column_by_name(DAY).and_then(|days| days.as_string_view_opt()) else {
-        return Ok(Vec::new());
+fn by_day(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    nulls: &mut Nulls,
+) -> Result<Vec<(String, RecordBatch)>> {
+    let mut places: BTreeMap<&str, Vec<(usize, usize)>> = BTreeMap::new();
+    for (number, batch) in batches.iter().enumerate() {
+        let days = batch.column_by_name(DAY).and_then(|days| days.as_string_view_opt());
+        for (row, day) in days.iter().flat_map(|days| days.iter()).enumerate() {
+            places.entry(day.unwrap_or_default()).or_default().push((number, row));
+        }
+    }
+    if let (1, Some((day, _))) = (places.len(), places.first_key_value()) {
+        let rows = concat_batches(schema, batches).map_err(arrow_fault)?;
+        return Ok(vec![((*day).to_owned(), rows)]);
+    }
+    let batches: Vec<&RecordBatch> = batches.iter().collect();
+    let rows_of = |(day, places): (&str, Vec<(usize, usize)>)| {
+        let rows = interleaved(schema, &batches, &places, nulls).map_err(arrow_fault)?;
+        Ok((day.to_owned(), rows))
     };
-    let mut rows: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-    let mut before: Option<&str> = None;
-    let is_one_day = days.iter().all(|day| {
-        let day = day.unwrap_or_default();
-        *before.get_or_insert(day) == day
-    });
-    if is_one_day {
-        return Ok(before.map(|day| (day.to_owned(), batch.clone())).into_iter().collect());
-    }
-    for (row, day) in days.iter().enumerate() {
-        rows.entry(day.unwrap_or_default()).or_default().push(row as u32);
-    }
-    rows.into_iter()
-        .map(|(day, rows)| {
-            let rows = take_record_batch(batch, &UInt32Array::from(rows)).map_err(arrow_fault)?;
-            Ok((day.to_owned(), rows))
-        })
-        .collect()
+    places.into_iter().map(rows_of).collect()
 }

@@ -2,6 +2,7 @@
 //!
 //! To add one: a file here, a line in [`register`], a `default__`/`clicktrail__` macro in `demo/macros`.
 
+mod domain;
 mod event_key;
 mod first_by;
 mod money;
@@ -20,6 +21,7 @@ pub(crate) fn register(context: &SessionContext) {
     add(context, url::Ga4UrlParams::new());
     add(context, url::UrlHost::new());
     add(context, url::HostMatches::new());
+    add(context, domain::RegistrableDomain::new());
     add(context, text::Usable::new());
     add(context, text::HashKey::new());
     add(context, money::Money::new());

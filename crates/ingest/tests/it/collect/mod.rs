@@ -21,12 +21,19 @@ fn limits() -> Limits {
     Limits::default()
 }
 
-/// Accepted rows as JSON, after a look at what always holds.
+/// Accepted rows as columns.
+fn decoded(parsed: &Parsed) -> arrow::array::RecordBatch {
+    decode(parsed.accepted.iter().map(|row| row.line.as_slice()), None).unwrap()
+}
+
+/// Accepted rows as the export would have them, after a look at what always holds.
 fn accepted(parsed: &Parsed) -> Vec<Value> {
     assert_eq!(parsed.malformed, None);
     consistent(parsed);
-    let json = |line: &Vec<u8>| serde_json::from_slice(line).unwrap();
-    parsed.accepted.iter().map(|row| json(&row.line)).collect()
+    let mut rows = Vec::new();
+    clicktrail_ingest::write_ndjson_rows(&decoded(parsed), &mut rows);
+    let lines = rows.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
 /// The only row of a request.

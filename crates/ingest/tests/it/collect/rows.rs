@@ -71,6 +71,49 @@ fn every_column_is_kept() {
     assert_eq!(decode([parsed.payload().as_slice()], Some(&[])).unwrap().num_rows(), 1);
 }
 
+/// The log has params as an object where nothing is lost by it.
+#[test]
+fn plain_params_are_short_and_all_others_stay_as_they_came() {
+    let list = r#"[{"key":"a","value":{"string_value":"<&> \"x\"","int_value":null}},
+        {"key":"n","value":{"int_value":"-9007199254740995"}},null,
+        {"key":"d","value":{"double_value":"5"}},{"key":"d","value":{"double_value":-1e300}},
+        {"key":"é","value":{"int_value":7}}]"#;
+    let line = |params: &str| {
+        let row = format!("{{\"event_name\":\"x\",\"event_params\":{params}}}").replace('\n', "");
+        let parsed = post(&row);
+        let params = only(&parsed)["event_params"].clone();
+        (String::from_utf8(parsed.payload()).unwrap(), params)
+    };
+    let (short, params) = line(list);
+    let object = r#"{"a":"<&> \"x\"","n":-9007199254740995,"d":5.0,"d":-1e300,"é":7}"#;
+    assert!(short.contains(&format!("\"event_params\":{object}")), "{short}");
+    assert_eq!(
+        params,
+        json!([
+            {"key": "a", "value": {"string_value": "<&> \"x\""}},
+            {"key": "n", "value": {"int_value": "-9007199254740995"}},
+            {"key": "d", "value": {"double_value": 5.0}},
+            {"key": "d", "value": {"double_value": -1e300}},
+            {"key": "é", "value": {"int_value": "7"}},
+        ])
+    );
+    for other in [
+        r#"{"key":"a","value":{"float_value":1.5}}"#,
+        r#"{"key":"a","value":{"string_value":"x","int_value":"1"}}"#,
+        r#"{"key":"a","value":{}}"#,
+        r#"{"key":"a"}"#,
+        r#"{"value":{"string_value":"x"}}"#,
+    ] {
+        let plain = r#"{"key":"b","value":{"string_value":"y"}}"#;
+        let (long, params) = line(&format!("[{other},{plain}]"));
+        assert!(long.contains(&format!("[{other},{plain}]")), "{long}");
+        let expected: serde_json::Value = serde_json::from_str(other).unwrap();
+        assert_eq!(params[0], expected);
+    }
+    let (long, _) = line(r#"{"a":{"int_value":1},"b":2}"#);
+    assert!(long.contains("\"int_value\":\"1\"") && long.contains("\"int_value\":\"2\""), "{long}");
+}
+
 #[test]
 fn refused_rows_have_their_reasons() {
     let row = |members: &str| format!("{{\"event_name\":\"x\",{members}}}");

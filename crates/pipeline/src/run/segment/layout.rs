@@ -312,3 +312,13 @@ pub(crate) fn reduce<'a>(
         leaves.into_iter().map(|(name, paths)| (name, paths.into_iter().collect())).collect();
     Ok((members, needs, leaves))
 }
+
+/// Whether a member's rows depend on a table from outside, directly or through other members: a run that ends
+/// between two commits must leave a member behind that knows it is behind.
+pub(super) fn reads(layout: &Layout<'_>, member: &Member<'_>, name: &str) -> bool {
+    member.inputs.contains_key(name)
+        || layout
+            .members
+            .iter()
+            .any(|other| member.parents.contains(&other.name) && reads(layout, other, name))
+}

@@ -6,7 +6,10 @@
 
 mod draft;
 pub(crate) mod layout;
+mod output;
+mod rows;
 mod scope;
+mod shared;
 mod worker;
 
 use std::collections::BTreeMap;

@@ -9,8 +9,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clicktrail_engine::datafusion::Session;
 use clicktrail_engine::delta::Snapshot;
 
-use super::layout::{Input, Layout};
-use super::worker::reads;
+use super::layout::{Input, Layout, reads};
 use crate::catalog::quoted;
 use crate::error::Result;
 use crate::feeds::{DAY, Days, changed_days};

@@ -1,39 +1,24 @@
 //! Threads that take ranges of keys one after another and run every member on each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
 use clicktrail_engine::datafusion::{Feed as _, Plan, Prepared, Session, Slot};
-use clicktrail_engine::delta::{
-    DataFile, Removal, Snapshot, TableWriter, WriterSettings, stored_schema,
-};
+use clicktrail_engine::delta::{DataFile, TableWriter};
 
-use super::draft::{Draft, Written};
+use super::draft::Draft;
 use super::layout::{Layout, Member, Views};
-use super::scope::{Scope, ScopeKind, Unit, dashed, literal};
+use super::output::{finish, writer};
+use super::rows::{KEYS, compact, condition, keys_batch, keys_schema};
+use super::scope::{Scope, ScopeKind, Unit};
+use super::shared::Shared;
 use crate::catalog::quoted;
 use crate::error::{PipelineError, Result};
-use crate::feeds::{DAY, ExportFeed, STREAM_NAME};
+use crate::feeds::ExportFeed;
 use crate::run::Run;
-use crate::warehouse::BuildNote;
-
-/// Name of the slot with the keys of a [`Unit::Keys`].
-const KEYS: &str = "__keys";
-
-/// What all workers share.
-struct Shared<'a, 'b> {
-    run: &'a Run<'b>,
-    layout: &'a Layout<'b>,
-    scope: &'a Scope,
-    next: AtomicUsize,
-    bases: BTreeMap<String, Option<Snapshot>>,
-    sequences: BTreeMap<String, Arc<AtomicU64>>,
-    failed: Mutex<BTreeMap<String, PipelineError>>,
-    seconds: Mutex<BTreeMap<String, f64>>,
-}
 
 pub(super) fn run(
     run: &Run<'_>,
@@ -80,192 +65,6 @@ pub(super) fn run(
         }
     }
     finish(&shared, files)
-}
-
-/// Turns the files of all workers into one draft for each member.
-fn finish(
-    shared: &Shared<'_, '_>,
-    mut files: BTreeMap<String, Vec<DataFile>>,
-) -> Result<BTreeMap<String, Draft>> {
-    let layout = shared.layout;
-    let mut failed =
-        std::mem::take(&mut *shared.failed.lock().unwrap_or_else(PoisonError::into_inner));
-    let seconds =
-        std::mem::take(&mut *shared.seconds.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut drafts = BTreeMap::new();
-    for member in layout.members.iter().filter(|member| member.name == member.node.alias) {
-        let spent = seconds.get(&member.name).copied().unwrap_or(0.0);
-        let draft = if let Some(error) = failed.remove(&member.name) {
-            Draft::failed(error)
-        } else if member.passing {
-            Draft::passed(spent)
-        } else {
-            let base = shared.bases.get(&member.name).cloned().flatten();
-            match (&shared.scope.kind, base) {
-                (ScopeKind::Nothing, Some(base)) => Draft::unchanged(base),
-                (_, base) => {
-                    let added = files.remove(&member.name).unwrap_or_default();
-                    match written(shared, member, base, added) {
-                        Ok(written) => Draft::written(written, spent),
-                        Err(error) => Draft::failed(error),
-                    }
-                }
-            }
-        };
-        drafts.insert(member.node.unique_id.clone(), draft);
-    }
-    Ok(drafts)
-}
-
-fn written(
-    shared: &Shared<'_, '_>,
-    member: &Member<'_>,
-    base: Option<Snapshot>,
-    mut added: Vec<DataFile>,
-) -> Result<Written> {
-    let (run, layout, scope) = (shared.run, shared.layout, shared.scope);
-    let partition_columns = partition_columns(member);
-    let schema = stored_schema(&member.schema)?;
-    let mut note = BuildNote {
-        fingerprint: run.catalog.fingerprint(member.node)?,
-        key: Some(layout.key.clone()),
-        inputs: BTreeMap::new(),
-        days: scope.fingerprints.clone(),
-        content: String::new(),
-    };
-    for input in layout.keyed.iter().chain(&layout.shared) {
-        if reads(layout, member, &input.name) {
-            note.inputs.insert(input.name.clone(), input.snapshot.version);
-        }
-    }
-    let (removed, keys, message) = match (&scope.kind, &base) {
-        (ScopeKind::Keys(keys), Some(base)) => {
-            let removed = if partition_columns == [layout.key.clone()] {
-                Removal::Files(files_of(base, &layout.key, keys))
-            } else {
-                added.extend(kept_rows(shared, member, base, keys)?);
-                Removal::Everything
-            };
-            (
-                removed,
-                Some((layout.key.clone(), keys_as_stored(&layout.key, keys))),
-                count(keys.len(), &layout.key),
-            )
-        }
-        _ => (Removal::Everything, None, String::new()),
-    };
-    // A stream begins with no event at all; tables that had rows do not lose all of them unasked.
-    let begins = layout.feeds.contains_key(STREAM_NAME)
-        && base.as_ref().is_none_or(|base| base.files.is_empty());
-    if added.is_empty()
-        && !layout.feeds.is_empty()
-        && !begins
-        && leaves_nothing(base.as_ref(), &removed)
-    {
-        return Err(PipelineError::Setting {
-            message: "the export holds no rows".into(),
-            hint: Some(
-                "check the var `ga4_export`; the tables built before stay as they are".into(),
-            ),
-        });
-    }
-    Ok(Written { base, schema, partition_columns, added, removed, note, keys, message })
-}
-
-/// Whether nothing of the version before stays.
-fn leaves_nothing(base: Option<&Snapshot>, removed: &Removal) -> bool {
-    match removed {
-        Removal::Nothing => base.is_none_or(|base| base.files.is_empty()),
-        Removal::Everything => true,
-        Removal::Files(paths) => {
-            base.is_none_or(|base| base.files.iter().all(|file| paths.contains(&file.path)))
-        }
-    }
-}
-
-fn count(keys: usize, key: &str) -> String {
-    match (key == DAY, keys) {
-        (true, 1) => "1 day".into(),
-        (true, days) => format!("{days} days"),
-        (false, 1) => "1 key".into(),
-        (false, keys) => format!("{keys} keys"),
-    }
-}
-
-/// Whether a member's rows depend on a table from outside, directly or through other members: a run that ends
-/// between two commits must leave a member behind that knows it is behind.
-pub(super) fn reads(layout: &Layout<'_>, member: &Member<'_>, name: &str) -> bool {
-    member.inputs.contains_key(name)
-        || layout
-            .members
-            .iter()
-            .any(|other| member.parents.contains(&other.name) && reads(layout, other, name))
-}
-
-fn keys_as_stored(key: &str, keys: &Arc<BTreeSet<String>>) -> Arc<BTreeSet<String>> {
-    if key == DAY {
-        Arc::new(keys.iter().map(|day| dashed(day)).collect())
-    } else {
-        Arc::clone(keys)
-    }
-}
-
-/// Files that hold nothing but rows of the given days.
-fn files_of(base: &Snapshot, key: &str, keys: &Arc<BTreeSet<String>>) -> Vec<String> {
-    let keys = keys_as_stored(key, keys);
-    base.files
-        .iter()
-        .filter(|file| {
-            file.partition.get(key).cloned().flatten().is_some_and(|value| keys.contains(&value))
-        })
-        .map(|file| file.path.clone())
-        .collect()
-}
-
-/// Writes the rows of the version before whose keys were not computed again.
-fn kept_rows(
-    shared: &Shared<'_, '_>,
-    member: &Member<'_>,
-    base: &Snapshot,
-    keys: &Arc<BTreeSet<String>>,
-) -> Result<Vec<DataFile>> {
-    let session = shared.run.engine.session()?;
-    session.add_table("before", base)?;
-    let slot = session.add_slot(KEYS, keys_schema())?;
-    slot.set(vec![keys_batch(&keys_as_stored(&shared.layout.key, keys))?]);
-    let key = quoted(&shared.layout.key);
-    let sql = format!(
-        "select before.* from before left anti join {KEYS} on cast(before.{key} as varchar) = {KEYS}.\"key\""
-    );
-    let plan = session.plan(&sql)?;
-    let mut writer = writer(shared, member)?;
-    session.run(&plan, &mut |batch| writer.write(&batch))?;
-    Ok(writer.finish()?)
-}
-
-fn keys_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![Field::new("key", DataType::Utf8View, false)]))
-}
-
-fn keys_batch(keys: &BTreeSet<String>) -> Result<RecordBatch> {
-    let column = StringViewArray::from_iter_values(keys.iter());
-    RecordBatch::try_new(keys_schema(), vec![Arc::new(column)])
-        .map_err(|error| clicktrail_engine::EngineError::Internal(error.to_string()).into())
-}
-
-fn partition_columns(member: &Member<'_>) -> Vec<String> {
-    member.node.config.partition_by.iter().map(|partition| partition.field.clone()).collect()
-}
-
-fn writer(shared: &Shared<'_, '_>, member: &Member<'_>) -> Result<TableWriter> {
-    let base = shared.bases.get(&member.name).and_then(Option::as_ref);
-    let sequence = shared.sequences.get(&member.name).cloned().unwrap_or_default();
-    let settings = WriterSettings {
-        partition_columns: partition_columns(member),
-        unique_columns: crate::run::single::unique_columns(shared.run, member.node),
-    };
-    let table = shared.run.catalog.warehouse.table(&member.name);
-    Ok(TableWriter::new(&table, base, stored_schema(&member.schema)?, settings, sequence)?)
 }
 
 /// How a member's SQL is run on each unit.
@@ -351,7 +150,7 @@ impl Worker {
                     Ok(done) => {
                         files.insert(member.name.clone(), done);
                     }
-                    Err(error) => fail(shared, &member.name, &member.name, error.into()),
+                    Err(error) => shared.fail(&member.name, &member.name, error.into()),
                 }
             }
         }
@@ -413,7 +212,7 @@ impl Worker {
                 self.member(index, member)
             }));
             if let Err(error) = outcome.unwrap_or_else(|panic| Err(panicked(&panic))) {
-                fail(shared, &member.name, &member.node.alias, error);
+                shared.fail(&member.name, &member.node.alias, error);
             }
             let spent = shared.run.clock.seconds() - start;
             let mut seconds = shared.seconds.lock().unwrap_or_else(PoisonError::into_inner);
@@ -497,29 +296,6 @@ fn plan_member(
     }
 }
 
-/// Copies the texts of a batch together: as they come, they are views into buffers of many other rows, which
-/// would all stay in memory, and be counted again and again by sorts.
-fn compact(batch: &RecordBatch) -> RecordBatch {
-    let columns = batch
-        .columns()
-        .iter()
-        .map(|column| match column.as_string_view_opt() {
-            Some(texts) if is_sparse(texts) => Arc::new(texts.gc()) as ArrayRef,
-            _ => Arc::clone(column),
-        })
-        .collect();
-    RecordBatch::try_new(batch.schema(), columns).unwrap_or_else(|_| batch.clone())
-}
-
-/// Whether less than half of the bytes that an array holds are its own.
-fn is_sparse(texts: &StringViewArray) -> bool {
-    let held: usize = texts.data_buffers().iter().map(|buffer| buffer.len()).sum();
-    // Texts of up to 12 bytes lie in the view itself.
-    let own: usize =
-        texts.lengths().map(|length| length as usize).filter(|length| *length > 12).sum();
-    held > 2 * own + (64 << 10)
-}
-
 fn panicked(panic: &(dyn std::any::Any + Send)) -> PipelineError {
     let text = panic
         .downcast_ref::<String>()
@@ -529,44 +305,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> PipelineError {
     clicktrail_engine::EngineError::Internal(format!("a fault of Clicktrail: {text}")).into()
 }
 
-/// Notes a failure of a member, or of a part of one: then the model has failed, and what reads the part.
-fn fail(shared: &Shared<'_, '_>, part: &str, model: &str, error: PipelineError) {
-    let mut failed = shared.failed.lock().unwrap_or_else(PoisonError::into_inner);
-    if part != model {
-        failed.entry(part.to_owned()).or_insert_with(|| {
-            clicktrail_engine::EngineError::Internal(format!("a part of `{model}` failed")).into()
-        });
-    }
-    failed.entry(model.to_owned()).or_insert(error);
-}
-
 /// Name under which a range's table is readable as a whole.
 fn stored(name: &str) -> String {
     format!("__stored__{}", name.replace('.', "__"))
-}
-
-/// The part of a query that picks a unit's rows.
-fn condition(unit: &Unit, key: &str, data_type: &DataType) -> String {
-    let column = quoted(key);
-    match unit {
-        Unit::Day(day) => format!("where {column} = {}", literal(&dashed(day), data_type)),
-        Unit::Keys(_) => {
-            format!("left semi join {KEYS} on cast({column} as varchar) = {KEYS}.\"key\"")
-        }
-        Unit::Range(None, None) => String::new(),
-        // Rows without a key belong to the first range.
-        Unit::Range(None, Some(upper)) => {
-            format!("where {column} < {} or {column} is null", literal(upper, data_type))
-        }
-        Unit::Range(Some(lower), None) => {
-            format!("where {column} >= {}", literal(lower, data_type))
-        }
-        Unit::Range(Some(lower), Some(upper)) => {
-            format!(
-                "where {column} >= {} and {column} < {}",
-                literal(lower, data_type),
-                literal(upper, data_type)
-            )
-        }
-    }
 }
