@@ -253,8 +253,8 @@ impl StructBuild {
     }
 }
 
-/// Nulls, `rows` of them. All columns of a type and all batches share the same ones: most columns of most batches are null.
-fn all_null(data_type: &DataType, rows: usize) -> ArrayRef {
+/// Nulls, `rows` of them. All columns of a type and all batches share the same ones: most columns of most batches of events are null.
+pub fn all_null(data_type: &DataType, rows: usize) -> ArrayRef {
     /// By type; the longest that was asked for.
     static NULLS: Mutex<BTreeMap<DataType, ArrayRef>> = Mutex::new(BTreeMap::new());
     if let DataType::Struct(fields) = data_type {

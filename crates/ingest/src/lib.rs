@@ -27,6 +27,7 @@ mod reader;
 mod rejects;
 pub mod schema;
 
+pub use column::all_null;
 pub use discover::{ExportFile, Format, Kind, discover};
 pub use error::{ErrorKind, IngestError};
 pub use ndjson::write_rows as write_ndjson_rows;

@@ -8,9 +8,8 @@ use super::consent::{Consent, Privacy};
 use super::device::Device;
 use super::object::Members;
 use super::outcome::Receipt;
-use super::params::{Param, Value};
+use super::params::{Param, Value, write_plain_param};
 use super::{EVENT_ID_PARAM, clock};
-use crate::ndjson::plain_params;
 
 /// A user property.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,7 +114,7 @@ impl<'a> Event<'a> {
                 let out = row.key("event_params");
                 out.push(b'{');
                 for (name, value) in &self.params {
-                    plain_params::write(name, value.plain(), out);
+                    write_plain_param(name, Some(value), out);
                 }
                 out.push(b'}');
             }

@@ -6,7 +6,7 @@ use super::json::Json;
 use super::limits::Limits;
 use super::object::Members;
 use super::outcome::Oddities;
-use crate::ndjson::plain_params::Plain;
+use crate::ndjson::{write_bare_text, write_float, write_int};
 
 /// Largest whole number that a 64-bit float gives exactly.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -125,15 +125,6 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// As the log has it.
-    pub(super) fn plain(&self) -> Plain<'_> {
-        match self {
-            Self::Text(text) => Plain::Text(text),
-            Self::Int(value) => Plain::Int(*value),
-            Self::Float(value) => Plain::Double(*value),
-        }
-    }
-
     /// Writes the export's `value` struct.
     pub(super) fn write(&self, members: &mut Members<'_>) {
         match self {
@@ -141,6 +132,21 @@ impl<'a> Value<'a> {
             Self::Int(value) => members.int("int_value", Some(*value)),
             Self::Float(value) => members.float("double_value", Some(*value)),
         }
+    }
+}
+
+/// Writes one event param as the log has it, see `ndjson::plain_params`; the first one of an object follows its `{`.
+pub(super) fn write_plain_param(name: &str, value: Option<&Value<'_>>, out: &mut Vec<u8>) {
+    if out.last() != Some(&b'{') {
+        out.push(b',');
+    }
+    write_bare_text(name, out);
+    out.push(b':');
+    match value {
+        None => out.extend_from_slice(b"null"),
+        Some(Value::Text(text)) => write_bare_text(text, out),
+        Some(Value::Int(value)) => write_int(*value, out),
+        Some(Value::Float(value)) => write_float(*value, out),
     }
 }
 

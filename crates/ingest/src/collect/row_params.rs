@@ -8,9 +8,8 @@ use super::EVENT_ID_PARAM;
 use super::json::{Json, Object};
 use super::object::Members;
 use super::outcome::{Oddities, Refusal};
-use super::params::{self, Value};
+use super::params::{self, Value, write_plain_param};
 use super::rows::{number, whole, write_value, wrong_type};
-use crate::ndjson::plain_params::{self, Plain};
 use crate::schema;
 
 /// Leaves of a param's value.
@@ -57,34 +56,33 @@ pub(super) fn write_event_params(
     }
     let out = row.key(column.name());
     out.push(b'{');
-    let mut put = |name: &str, value: Plain<'_>| {
+    let mut put = |name: &str, value: Option<&Value<'_>>| {
         if event_id.is_none() || name != EVENT_ID_PARAM {
-            plain_params::write(name, value, out);
+            write_plain_param(name, value, out);
         }
     };
     match value {
         Some(Json::Object(params)) => {
             for (name, json) in &params.0 {
-                let value = Value::of_json(json);
-                put(name, value.as_ref().map_or(Plain::Null, Value::plain));
+                put(name, Value::of_json(json).as_ref());
             }
         }
         Some(Json::List(params)) => {
             for (name, value) in params.iter().filter_map(plain) {
-                put(name, value);
+                put(name, Some(&value));
             }
         }
         _ => {}
     }
     if let Some(id) = event_id {
-        plain_params::write(EVENT_ID_PARAM, Plain::Text(id), out);
+        write_plain_param(EVENT_ID_PARAM, Some(&Value::Text(Cow::Borrowed(id))), out);
     }
     out.push(b'}');
     Ok(())
 }
 
 /// Name and value of a param of the export that is nothing else.
-fn plain<'j>(param: &'j Json<'_>) -> Option<(&'j str, Plain<'j>)> {
+fn plain<'j>(param: &'j Json<'_>) -> Option<(&'j str, Value<'j>)> {
     let Json::Object(param) = param else { return None };
     let (name, Some(Json::Object(value))) = (param.text("key")?, param.get("value")) else {
         return None;
@@ -96,9 +94,9 @@ fn plain<'j>(param: &'j Json<'_>) -> Option<(&'j str, Plain<'j>)> {
         return None;
     }
     let value = match (leaf.as_ref(), value_of) {
-        ("string_value", Json::Text(text)) => Plain::Text(text),
-        ("int_value", json) => Plain::Int(whole(json)?),
-        ("double_value", json) => Plain::Double(number(json)?),
+        ("string_value", Json::Text(text)) => Value::Text(Cow::Borrowed(text)),
+        ("int_value", json) => Value::Int(whole(json)?),
+        ("double_value", json) => Value::Float(number(json)?),
         _ => return None,
     };
     Some((name, value))

@@ -6,7 +6,7 @@
 
 mod decode;
 mod lines;
-pub(crate) mod plain_params;
+mod plain_params;
 mod write;
 
 use std::fs::File;

@@ -1,39 +1,13 @@
 //! Event params as the log has them: an object of plain values in place of the export's list, half as long.
 //!
 //! `"event_params":{"page_title":"Shoes","ga_session_id":7,"value":9.5,"empty":null}`: a text is a `string_value`, a number without
-//! fraction and exponent an `int_value`, any other a `double_value`. What has another form stays a list.
+//! fraction and exponent an `int_value`, any other a `double_value`. What has another form stays a list. `collect::params` writes it.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
 
-use super::{write_bare_text, write_float, write_int};
 use crate::column::{Build, Column, ListBuild, PlainParams, StructBuild};
-
-/// A value of a param that is nothing but its value.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Plain<'a> {
-    Null,
-    Text(&'a str),
-    Int(i64),
-    /// Finite.
-    Double(f64),
-}
-
-/// Writes one param; the first one of an object follows its `{`.
-pub(crate) fn write(name: &str, value: Plain<'_>, out: &mut Vec<u8>) {
-    if out.last() != Some(&b'{') {
-        out.push(b',');
-    }
-    write_bare_text(name, out);
-    out.push(b':');
-    match value {
-        Plain::Null => out.extend_from_slice(b"null"),
-        Plain::Text(text) => write_bare_text(text, out),
-        Plain::Int(value) => write_int(value, out),
-        Plain::Double(value) => write_float(value, out),
-    }
-}
 
 /// Reads the params of one row.
 pub(super) fn read<'de, A: MapAccess<'de>>(

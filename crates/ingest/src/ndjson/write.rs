@@ -158,21 +158,21 @@ fn plain_bytes(bytes: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
 }
 
 /// What JSON does not allow in a text.
-fn is_control(byte: u8) -> bool {
+fn needs_escape(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 /// Writes a text as BigQuery does.
 pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
     let is_special = |byte: u8| {
-        is_control(byte) | (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == 0x7f)
+        needs_escape(byte) | (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == 0x7f)
     };
     write_quoted(text, is_special, out);
 }
 
 /// Writes a text with the escapes only that it must have: addresses are full of `&`, and texts without escapes are read sooner.
 pub(crate) fn write_bare_text(text: &str, out: &mut Vec<u8>) {
-    write_quoted(text, is_control, out);
+    write_quoted(text, needs_escape, out);
 }
 
 fn write_quoted(text: &str, is_special: impl Fn(u8) -> bool, out: &mut Vec<u8>) {

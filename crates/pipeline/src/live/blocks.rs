@@ -17,7 +17,7 @@ use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, I
 use arrow::ipc::{CompressionType, root_as_message};
 
 use super::chunk::compact;
-use super::interleave::{Nulls, interleaved};
+use super::interleave::interleaved;
 use super::scratch::Piece;
 use super::tiers::Tiers;
 
@@ -146,7 +146,6 @@ struct Merge<'s> {
     sources: &'s [Source],
     /// The block of each source that is read now.
     open: Vec<Option<(usize, RecordBatch)>>,
-    nulls: Nulls,
 }
 
 impl<'s> Merge<'s> {
@@ -158,7 +157,7 @@ impl<'s> Merge<'s> {
                 Source::Disk(_) => None,
             })
             .collect();
-        Self { schema, sources, open, nulls: Nulls::default() }
+        Self { schema, sources, open }
     }
 
     fn rows(&mut self, rows: &[Origin]) -> Result<RecordBatch, ArrowError> {
@@ -183,7 +182,7 @@ impl<'s> Merge<'s> {
             indices.push((place, row));
         }
         let used: Vec<&RecordBatch> = used.iter().collect();
-        compact(&interleaved(self.schema, &used, &indices, &mut self.nulls)?)
+        compact(&interleaved(self.schema, &used, &indices)?)
     }
 
     fn block(&mut self, source: usize, block: usize) -> Result<RecordBatch, ArrowError> {

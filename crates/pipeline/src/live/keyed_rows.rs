@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use super::bits::Bits;
 use super::chunk::{Chunk, compact};
 use super::cold::ColdRows;
-use super::interleave::{Nulls, interleaved};
+use super::interleave::interleaved;
 use super::rows::nullable;
 use super::tiers::{LiveMemory, Tiers};
 use super::view::View;
@@ -186,10 +186,7 @@ impl KeyedRows {
                 indices.push((*number, place.row as usize));
             }
         }
-        let mut nulls = Nulls::default();
-        let hot = indices
-            .chunks(GATHER_ROWS)
-            .map(|rows| interleaved(&self.schema, &used, rows, &mut nulls));
+        let hot = indices.chunks(GATHER_ROWS).map(|rows| interleaved(&self.schema, &used, rows));
         let mut batches = hot.collect::<Result<Vec<_>, _>>()?;
         let (cold, _) = self.cold.gather(keys)?;
         if !cold.is_empty() {

@@ -19,7 +19,7 @@ use clicktrail_engine::delta::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::interleave::{Nulls, interleaved};
+use super::interleave::interleaved;
 use super::rows::arrow_fault;
 use crate::error::Result;
 use crate::feeds::{DAY, STREAM};
@@ -83,7 +83,6 @@ pub(crate) struct Draft {
     /// Rows that are in no file yet, and how many.
     waiting: Vec<RecordBatch>,
     waiting_rows: usize,
-    nulls: Nulls,
 }
 
 impl Draft {
@@ -98,7 +97,6 @@ impl Draft {
             writers: BTreeMap::new(),
             waiting: Vec::new(),
             waiting_rows: 0,
-            nulls: Nulls::default(),
         })
     }
 
@@ -115,8 +113,7 @@ impl Draft {
     fn write_waiting(&mut self) -> Result<()> {
         self.waiting_rows = 0;
         let batches = std::mem::take(&mut self.waiting);
-        for (day, rows) in by_day(&clicktrail_ingest::schema::events(), &batches, &mut self.nulls)?
-        {
+        for (day, rows) in by_day(&clicktrail_ingest::schema::events(), &batches)? {
             let writer = match self.writers.entry(day) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(TableWriter::new(
@@ -198,11 +195,7 @@ fn copy(engine: &Embedded, day: Snapshot, writer: &mut TableWriter) -> Result<()
 }
 
 /// Rows of each day: nearly always all are of one.
-fn by_day(
-    schema: &SchemaRef,
-    batches: &[RecordBatch],
-    nulls: &mut Nulls,
-) -> Result<Vec<(String, RecordBatch)>> {
+fn by_day(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<(String, RecordBatch)>> {
     let mut places: BTreeMap<&str, Vec<(usize, usize)>> = BTreeMap::new();
     for (number, batch) in batches.iter().enumerate() {
         let days = batch.column_by_name(DAY).and_then(|days| days.as_string_view_opt());
@@ -216,7 +209,7 @@ fn by_day(
     }
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     let rows_of = |(day, places): (&str, Vec<(usize, usize)>)| {
-        let rows = interleaved(schema, &batches, &places, nulls).map_err(arrow_fault)?;
+        let rows = interleaved(schema, &batches, &places).map_err(arrow_fault)?;
         Ok((day.to_owned(), rows))
     };
     places.into_iter().map(rows_of).collect()
