@@ -174,6 +174,8 @@ def keyboard(checks: Checks, web) -> None:
     page = web.open("/")
     at = lambda: page.url.removeprefix(web.address)
     for keys, where in [("gm", "/models"), ("gp", "/paths"), ("gl", "/live"), ("gh", "/health"), ("gd", "/lineage"), ("gs", "/settings"), ("go", "/")]:
+        # Each press waits until the page has seen it: over one that still paints, the second letter would come too late.
+        settled(page)
         for key in keys:
             page.keyboard.press(key)
         checks.equal(f"{keys[0]} {keys[1]} goes to {where}", at(), where)

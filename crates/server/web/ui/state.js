@@ -34,11 +34,14 @@ export const FirstSteps = () => html`<div class="state"><h2>There are no events 
 clicktrail build --vars '{ga4_export: "path/events_*.parquet"}'
 clicktrail stream --count 10              # ten demo events to this server</code></pre></div>`;
 
+/** Words as a sentence, so that what follows does not run into them. */
+const sentence = (words) => /[.!?…]$/.test(words) ? words : `${words}.`;
+
 /** A problem as the server told it: its code, what to do, and again. */
 export function Trouble({ error, again }) {
   const expired = error.status === 410;
-  return html`<div class="notice ${error.status === 503 ? "warn" : "bad"}" role="alert"><span><strong>${error.status === 503 ? "Not ready" : "That did not work"}</strong>: ${error.message}
-    ${error.hint && html` <span>Hint: ${error.hint}.</span>`} ${error.code && html`<code>${error.code}</code>`}${error.rest?.keys?.map((k) => html` <span><code>${k.key}=${k.value}</code>: ${k.why}.</span>`)}</span>
+  return html`<div class="notice ${error.status === 503 ? "warn" : "bad"}" role="alert"><span><strong>${error.status === 503 ? "Not ready" : "That did not work"}</strong>: ${sentence(error.message)}
+    ${error.hint && html` <span>Hint: ${sentence(error.hint)}</span>`} ${error.code && html`<code>${error.code}</code>`}${error.rest?.keys?.map((k) => html` <span><code>${k.key}=${k.value}</code>: ${k.why}.</span>`)}</span>
     ${error.rest?.keys?.length > 0 && html`<button type="button" class="btn" onClick=${() => set(Object.fromEntries(error.rest.keys.map((k) => [k.key, ""])))}>Leave ${error.rest.keys.length === 1 ? "it" : "them"} out</button>`}
     ${expired && html`<button type="button" class="btn" onClick=${() => set({ snap: "" })}>Show the newest</button>`}
     <button type="button" class="btn" onClick=${() => again()}>Try again</button></div>`;
