@@ -1,6 +1,7 @@
-//! Frames on their way to the tables: some wait, one round of them is staged, one is applied.
+//! Frames on their way to the tables: some wait, some are staged, one round of them is applied.
 //!
-//! A round is all that waits, so the slower rounds are, the more events share one.
+//! A round is all that is staged, so the slower rounds are, the more events share one. What comes while a round is applied is staged
+//! meanwhile where it is much, so that the next round has it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,11 +12,37 @@ use clicktrail_eventlog::Frame;
 use super::staging::Staged;
 use crate::error::Result;
 
+/// Events that are worth being staged by themselves while others, staged before, wait for their turn.
+const WORTH_STAGING: u64 = 1_000;
+
 /// Frames that were staged together.
 pub(super) struct StagedRound {
     pub(super) frames: Vec<Arc<Frame>>,
     /// `None` when there is no event among them.
     pub(super) rows: Result<Option<Staged>>,
+}
+
+impl StagedRound {
+    fn events(&self) -> u64 {
+        self.frames.iter().map(|frame| u64::from(frame.rows)).sum()
+    }
+
+    /// Takes in the round after this one; gives it back where the two can't be applied together.
+    fn join(&mut self, next: Self) -> Option<Self> {
+        match (&mut self.rows, next) {
+            (Ok(Some(rows)), Self { frames, rows: Ok(Some(more)) }) => match rows.join(more) {
+                None => self.frames.extend(frames),
+                Some(more) => return Some(Self { frames, rows: Ok(Some(more)) }),
+            },
+            (Ok(_), Self { frames, rows: Ok(None) }) => self.frames.extend(frames),
+            (Ok(none), Self { frames, rows: Ok(Some(more)) }) => {
+                *none = Some(more);
+                self.frames.extend(frames);
+            }
+            (_, next) => return Some(next),
+        }
+        None
+    }
 }
 
 /// What whoever applies rounds does next.
@@ -32,9 +59,13 @@ pub(super) enum Turn {
 struct Waiting {
     frames: VecDeque<Arc<Frame>>,
     bytes: usize,
+    /// Events of `frames`.
+    events: u64,
     /// When the first event came of the round that is staged now.
     staging: Option<i64>,
-    staged: Option<StagedRound>,
+    staged: VecDeque<StagedRound>,
+    /// Events of `staged`.
+    staged_events: u64,
     /// The same of the round that is applied now.
     applying: Option<i64>,
     ends: bool,
@@ -45,9 +76,17 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// Whether something is to be staged now, or nothing ever.
+    fn has_work(&self, events_max: u64) -> bool {
+        if self.staged.is_empty() {
+            return !self.frames.is_empty() || self.ends;
+        }
+        self.events >= WORTH_STAGING && self.staged_events < events_max
+    }
+
     /// When the first event came that is not in the tables.
     fn oldest(&self) -> Option<i64> {
-        let staged = self.staged.as_ref().and_then(|round| round.frames.first());
+        let staged = self.staged.front().and_then(|round| round.frames.first());
         self.applying
             .or(staged.map(|frame| frame.received_at))
             .or(self.staging)
@@ -86,6 +125,7 @@ impl Rounds {
         }
         for frame in frames {
             waiting.bytes += frame.payload.len();
+            waiting.events += u64::from(frame.rows);
             waiting.frames.push_back(Arc::new(frame));
         }
         drop(waiting);
@@ -103,21 +143,24 @@ impl Rounds {
         self.moved.notify_all();
     }
 
-    /// The next frames to stage, once the round before is being applied; `None` at the end.
+    /// The next frames to stage; `None` at the end. Few of them wait for the round before to be applied.
     pub(super) fn take(&self) -> Option<Vec<Arc<Frame>>> {
         let mut waiting = self.lock();
-        while waiting.staged.is_some() || (waiting.frames.is_empty() && !waiting.ends) {
+        while !waiting.has_work(self.events_max) {
             if waiting.is_applied {
                 return None;
             }
             waiting = self.wait(waiting);
         }
-        let (mut round, mut events) = (Vec::new(), 0);
+        let mut left = self.events_max.saturating_sub(waiting.staged_events);
+        let mut round = Vec::new();
         while let Some(frame) = waiting.frames.pop_front() {
-            events += u64::from(frame.rows);
+            let events = u64::from(frame.rows);
             waiting.bytes -= frame.payload.len();
+            waiting.events -= events;
             round.push(frame);
-            if events >= self.events_max {
+            left = left.saturating_sub(events);
+            if left == 0 {
                 break;
             }
         }
@@ -131,7 +174,8 @@ impl Rounds {
     pub(super) fn give(&self, round: StagedRound) {
         let mut waiting = self.lock();
         waiting.staging = None;
-        waiting.staged = Some(round);
+        waiting.staged_events += round.events();
+        waiting.staged.push_back(round);
         drop(waiting);
         self.moved.notify_all();
     }
@@ -157,7 +201,14 @@ impl Rounds {
             if !waiting.ends && left.is_some_and(|left| left <= 0.0) {
                 return Turn::Due;
             }
-            if let Some(round) = waiting.staged.take() {
+            if let Some(mut round) = waiting.staged.pop_front() {
+                while let Some(next) = waiting.staged.pop_front() {
+                    if let Some(next) = round.join(next) {
+                        waiting.staged.push_front(next);
+                        break;
+                    }
+                }
+                waiting.staged_events -= round.events();
                 waiting.applying = round.frames.first().map(|frame| frame.received_at);
                 drop(waiting);
                 self.moved.notify_all();
@@ -234,6 +285,30 @@ mod tests {
         assert_eq!(next(&rounds), [6]);
         rounds.applied();
         assert_eq!(rounds.oldest(), None);
+    }
+
+    #[test]
+    fn much_that_comes_while_a_round_waits_shares_its_turn() {
+        let rounds = Rounds::new(5_000, 1_000_000);
+        rounds.push(frames(1..3));
+        assert_eq!(stage(&rounds), [1, 2]);
+        rounds.push(frames(3..103));
+        assert_eq!(stage(&rounds).len(), 100);
+        assert_eq!(rounds.oldest(), Some(1));
+        assert_eq!(next(&rounds), (1..103).collect::<Vec<_>>());
+        rounds.applied();
+        assert_eq!(rounds.oldest(), None);
+    }
+
+    #[test]
+    fn rounds_do_not_outgrow_their_limit() {
+        let rounds = Rounds::new(1_500, 1_000_000);
+        rounds.push(frames(1..101));
+        assert_eq!(stage(&rounds).len(), 100);
+        rounds.push(frames(101..301));
+        assert_eq!(stage(&rounds).len(), 50);
+        assert_eq!(next(&rounds).len(), 150);
+        assert_eq!(stage(&rounds).len(), 150);
     }
 
     #[test]

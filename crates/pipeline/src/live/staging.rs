@@ -45,6 +45,17 @@ impl Staged {
         Ok(())
     }
 
+    /// Takes in rows that came after these; gives them back where other views made them.
+    pub(super) fn join(&mut self, next: Self) -> Option<Self> {
+        if !next.is_by(&self.by) {
+            return Some(next);
+        }
+        self.rows.extend(next.rows);
+        self.raw.extend(next.raw);
+        self.events += next.events;
+        None
+    }
+
     /// Whether these views made them: tables that were loaded anew have others.
     pub(super) fn is_by(&self, staging: &Arc<Staging>) -> bool {
         Arc::ptr_eq(&self.by, staging)
