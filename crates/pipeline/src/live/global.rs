@@ -1,13 +1,13 @@
 //! Small models over all rows, by least and greatest values only: the first day that is loaded.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow::row::{RowConverter, SortField};
 use clicktrail_engine::datafusion::{Embedded, Prepared, Session, Slot};
+use hashbrown::HashSet;
 
 use super::layout::{Global, Layout};
 use super::rows::{arrow_fault, joined, nullable, shaped};
@@ -17,7 +17,7 @@ use crate::error::Result;
 pub(super) struct GlobalStep {
     pub(super) input: String,
     /// Rows seen so far, each once.
-    seen: HashSet<OwnedRow>,
+    seen: HashSet<Box<[u8]>>,
     converter: RowConverter,
     pub(super) rows: RecordBatch,
     input_slot: Slot,
@@ -70,8 +70,17 @@ impl GlobalStep {
         let schema = self.rows.schema();
         let batch = shaped(batch, &schema)?;
         let rows = self.converter.convert_columns(batch.columns()).map_err(arrow_fault)?;
-        let new: BooleanArray =
-            rows.iter().map(|row| Some(self.seen.insert(row.owned()))).collect();
+        let new: BooleanArray = rows
+            .iter()
+            .map(|row| {
+                let row: &[u8] = row.as_ref();
+                let is_new = !self.seen.contains(row);
+                if is_new {
+                    self.seen.insert(row.into());
+                }
+                Some(is_new)
+            })
+            .collect();
         if new.true_count() == 0 {
             return Ok(false);
         }

@@ -171,7 +171,12 @@ impl KeyedRows {
         self.append(rows, keys)
     }
 
-    /// Rows of some keys.
+    /// Whether rows of a key are on disk.
+    pub(super) fn has_cold(&self, key: u32) -> bool {
+        self.cold.count(key) > 0
+    }
+
+    /// Rows of some keys. Those in memory come first, in the order of the keys.
     pub(super) fn gather(&self, keys: &[u32]) -> Result<Vec<RecordBatch>, ArrowError> {
         let mut numbers = vec![usize::MAX; self.chunks.len()];
         let mut used: Vec<&RecordBatch> = Vec::new();

@@ -16,7 +16,8 @@ use super::known::Known;
 use super::layout::Layout;
 use super::models::Models;
 use super::numbers::Numbers;
-use super::restated::{Cause, Restated, merged, restated};
+use super::refresh::Refresh;
+use super::restated::{Cause, Restated, merged};
 use super::rows::{arrow_fault, bag, dates, joined, same, shaped, texts};
 use super::staging::{Staged, Staging};
 use super::sums::SumsStep;
@@ -24,9 +25,6 @@ use super::tiers::Tiers;
 use super::view::View;
 use crate::catalog::{Catalog, quoted};
 use crate::error::{PipelineError, Result};
-
-/// Input rows of one pass over the models: many persons are computed in several passes.
-const PASS_ROWS: usize = 120_000;
 
 /// Column that tells events apart.
 const EVENT_KEY: &str = "event_key";
@@ -89,14 +87,14 @@ pub(crate) struct Applied {
 
 /// The live tables.
 pub(crate) struct Marts {
-    key: String,
+    pub(super) key: String,
     staging: Arc<Staging>,
-    models: Models,
-    numbers: Numbers,
-    events: KeyedRows,
-    tables: BTreeMap<String, KeyedRows>,
-    sums: Vec<SumsStep>,
-    heavy: Heavy,
+    pub(super) models: Models,
+    pub(super) numbers: Numbers,
+    pub(super) events: KeyedRows,
+    pub(super) tables: BTreeMap<String, KeyedRows>,
+    pub(super) sums: Vec<SumsStep>,
+    pub(super) heavy: Heavy,
     /// Days (since 1970) that an export has the say over.
     owned_days: BTreeSet<i32>,
     off: BTreeMap<String, String>,
@@ -242,7 +240,7 @@ impl Marts {
         let cause = if applied.late > 0 { Cause::LateEvent } else { Cause::Event };
         let events = &self.events;
         let light = self.heavy.set_apart(&touched, cause, |person| events.count(person));
-        self.refresh_or_all(&light, today, cause, &mut applied)?;
+        self.refresh_or_all(&light, Refresh::new(today, cause), &mut applied)?;
         applied.restated = merged(applied.restated);
         Ok(applied)
     }
@@ -262,89 +260,9 @@ impl Marts {
         let is_late = waiting.values().any(|cause| *cause == Cause::LateEvent);
         let cause = if is_late { Cause::LateEvent } else { Cause::Event };
         let persons: Vec<u32> = waiting.keys().copied().collect();
-        self.refresh_or_all(&persons, today, cause, &mut applied)?;
+        self.refresh_or_all(&persons, Refresh::new(today, cause), &mut applied)?;
         self.heavy.done();
         Ok(merged(applied.restated))
-    }
-
-    /// Computes some persons again, or everybody where that is needed.
-    fn refresh_or_all(
-        &mut self,
-        persons: &[u32],
-        today: i32,
-        cause: Cause,
-        applied: &mut Applied,
-    ) -> Result<()> {
-        if persons.is_empty() || self.refresh(persons, today, cause, applied)? {
-            return Ok(());
-        }
-        // Something that all persons share has changed.
-        let everybody: Vec<u32> = (0..self.numbers.len()).collect();
-        while !self.refresh(&everybody, today, cause, applied)? {}
-        self.heavy.done();
-        Ok(())
-    }
-
-    /// Computes some persons again; false when a model over all rows changed, so that this is not enough.
-    fn refresh(
-        &mut self,
-        persons: &[u32],
-        today: i32,
-        cause: Cause,
-        applied: &mut Applied,
-    ) -> Result<bool> {
-        for pass in self.passes(persons) {
-            if !self.pass(pass, today, cause, applied)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn passes<'p>(&self, persons: &'p [u32]) -> Vec<&'p [u32]> {
-        let mut passes = Vec::new();
-        let (mut start, mut rows) = (0, 0);
-        for (index, person) in persons.iter().enumerate() {
-            rows += self.events.count(*person);
-            if rows >= PASS_ROWS {
-                passes.push(&persons[start..=index]);
-                (start, rows) = (index + 1, 0);
-            }
-        }
-        if start < persons.len() {
-            passes.push(&persons[start..]);
-        }
-        passes
-    }
-
-    fn pass(
-        &mut self,
-        persons: &[u32],
-        today: i32,
-        cause: Cause,
-        applied: &mut Applied,
-    ) -> Result<bool> {
-        let staged = self.events.gather(persons).map_err(arrow_fault)?;
-        let Some(computed) = self.models.run(staged)? else { return Ok(false) };
-        let mut sums: Vec<(usize, Vec<RecordBatch>, Vec<RecordBatch>)> = Vec::new();
-        for (name, batches) in computed {
-            let Some(table) = self.tables.get_mut(&name) else { continue };
-            let rows = joined(&table.schema(), &batches)?;
-            let keys = self.numbers.all(texts(&rows, &self.key)?);
-            for (index, step) in self.sums.iter().enumerate() {
-                if step.input == name {
-                    let gone = table.gather(persons).map_err(arrow_fault)?;
-                    sums.push((index, gone, vec![rows.clone()]));
-                }
-            }
-            table.replace(persons, &rows, keys).map_err(arrow_fault)?;
-        }
-        for (index, gone, come) in sums {
-            let step = &mut self.sums[index];
-            let (before, after) = step.change(gone, come)?;
-            applied.restated.extend(restated(&step.name, before, after, today, cause)?);
-        }
-        Ok(true)
     }
 
     /// Computes some persons by plans made anew over rows as they are, and compares with what is kept; gives

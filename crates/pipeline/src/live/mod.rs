@@ -15,12 +15,15 @@
 //! | `keyed_rows` | a table's rows by key, in memory and on disk: appended, replaced, read |
 //! | `known` | new events → which of them are there already |
 //! | `layout` | project → which models follow the stream, by which key, and which do not and why |
-//! | `marts` | staged rows → the touched persons computed again, every live table brought up to date |
+//! | `marts` | the live tables: staged rows → new events of touched persons, every table brought up to date |
 //! | `models` | staged rows of some persons → the rows of every model |
+//! | `moved` | a table's rows before and after → the persons who have others now |
 //! | `numbers` | keys of persons → their numbers |
 //! | `offline` | what a build does for live: the log's rest into its table, changed figures into the ledger |
+//! | `order` | members of the layout → those that run on events, and those that run on tables only |
 //! | `pages` | the dashboard's pages from the live tables |
 //! | `reading` | a query → rows of all live tables at one frame |
+//! | `refresh` | touched persons → their rows by every model, in the live tables |
 //! | `restated` | rows before and after → figures of past days that changed |
 //! | `rounds` | frames that wait, are staged, are applied |
 //! | `rows` | batches reduced, joined, compared |
@@ -50,10 +53,13 @@ mod known;
 mod layout;
 pub(crate) mod marts;
 mod models;
+mod moved;
 mod numbers;
 mod offline;
+mod order;
 mod pages;
 mod reading;
+mod refresh;
 pub(crate) mod restated;
 mod rounds;
 mod rows;

@@ -1,4 +1,5 @@
-//! The models by person, planned once and run on the rows of a few persons at a time.
+//! The models by person, planned once and run on the rows of a few persons at a time: first those that read events, then those that
+//! read only what stays as a table, for the persons of whom that has changed. Most events add neither a touch nor a conversion.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use clicktrail_engine::datafusion::{Embedded, Prepared, Session, Slot};
 
 use super::global::GlobalStep;
 use super::layout::Layout;
+use super::order::{Reads, on_events, read_as_tables};
 use super::rows::{fault, joined, shaped};
 use super::staging::add_fixed;
 use crate::catalog::Catalog;
@@ -20,6 +22,10 @@ struct Step {
     /// Rows stay as a live table.
     kept: bool,
     is_read: bool,
+    /// It runs with the models that read events.
+    on_events: bool,
+    /// It does, and a model that does not reads its table.
+    is_read_as_table: bool,
     sql: String,
     plan: Prepared,
     slot: Slot,
@@ -58,10 +64,17 @@ impl Models {
         for global in &layout.globals {
             slots.push(session.add_live_slot(&global.name, Arc::clone(&global.schema))?);
         }
-        let mut steps = Vec::new();
+        let mut steps: Vec<Step> = Vec::new();
         for member in &layout.members {
             let is_input = layout.globals.iter().any(|global| global.input == member.name);
             steps.push(Step::plan(&session, member, is_input)?);
+        }
+        let reads: Vec<Reads<'_>> =
+            layout.members.iter().map(|member| Reads::of(member, &layout.staged)).collect();
+        let on_events = on_events(&reads);
+        let on_tables = read_as_tables(&reads, &on_events);
+        for ((step, on_events), read) in steps.iter_mut().zip(on_events).zip(on_tables) {
+            (step.on_events, step.is_read_as_table) = (on_events, read);
         }
         let mut globals = Vec::new();
         for (global, slot) in layout.globals.iter().zip(slots) {
@@ -98,21 +111,42 @@ impl Models {
         Ok(())
     }
 
-    /// Runs every model on some persons' staged rows and gives the rows that are kept; `None` when a small model over all
-    /// rows changed, so that everybody's rows may be others.
+    /// Whether a model that does not read events reads this one's table.
+    pub(super) fn is_read_as_table(&self, name: &str) -> bool {
+        self.steps.iter().any(|step| step.is_read_as_table && step.name == name)
+    }
+
+    /// Runs the models that read events on some persons' staged rows and gives the rows that are kept; `None` when a small
+    /// model over all rows changed, so that everybody's rows may be others.
     ///
     /// # Errors
     /// Rows that the SQL does not expect.
-    pub(super) fn run(&mut self, staged: Vec<RecordBatch>) -> Result<Option<Made>> {
+    pub(super) fn run_on_events(&mut self, staged: Vec<RecordBatch>) -> Result<Option<Made>> {
         self.staged.set(staged);
-        let made = self.steps_run();
-        self.clear();
-        made
+        self.run(true)
     }
 
-    fn steps_run(&mut self) -> Result<Option<Made>> {
+    /// The same for the others. They see the rows of [`Models::show`] and of each other.
+    ///
+    /// # Errors
+    /// As [`Models::run_on_events`].
+    pub(super) fn run_on_tables(&mut self) -> Result<Option<Made>> {
+        self.run(false)
+    }
+
+    /// What the models that do not read events see of a table.
+    pub(super) fn show(&self, name: &str, rows: RecordBatch) {
+        for step in self.steps.iter().filter(|step| step.name == name) {
+            step.slot.set(vec![rows.clone()]);
+        }
+    }
+
+    fn run(&mut self, on_events: bool) -> Result<Option<Made>> {
         let mut made = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
+            if step.on_events != on_events {
+                continue;
+            }
             let batches = self.session.run_prepared(&step.plan)?;
             let batches = batches
                 .iter()
@@ -154,7 +188,8 @@ impl Models {
         Ok(made)
     }
 
-    fn clear(&self) {
+    /// Lets the rows of a run go.
+    pub(super) fn clear(&self) {
         self.staged.set(Vec::new());
         for step in &self.steps {
             step.slot.set(Vec::new());
@@ -171,6 +206,8 @@ impl Step {
             name: member.name.clone(),
             kept: !member.passing,
             is_read: member.is_read || is_input,
+            on_events: true,
+            is_read_as_table: false,
             sql: member.sql.clone(),
             plan: session.prepare(&plan)?,
             slot: session.add_live_slot(&member.name, Arc::clone(&member.schema))?,

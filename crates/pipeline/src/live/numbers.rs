@@ -1,9 +1,9 @@
 //! Numbers for the keys of persons, in order of appearance.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use arrow::array::{Array, StringViewArray};
+use hashbrown::HashMap;
 
 /// A key is known by 128 bits of it under two secret hashes, 24 bytes a person with its number. That two of a
 /// hundred million keys are taken for one has odds of 1 in 10^22, and nobody can choose keys for it.

@@ -41,6 +41,8 @@ pub(crate) struct Member<'a> {
     pub(crate) is_read: bool,
     /// Members that it reads.
     pub(crate) parents: BTreeSet<String>,
+    /// Other tables that its plan reads.
+    pub(crate) others: BTreeSet<String>,
     /// Tables outside the segment that it reads, views looked through.
     pub(crate) inputs: BTreeMap<String, &'a Node>,
 }
@@ -284,15 +286,14 @@ pub(crate) fn reduce<'a>(
         } else {
             (sql, plan)
         };
-        let mut parents = BTreeSet::new();
+        let (mut parents, mut others) = (BTreeSet::new(), BTreeSet::new());
         for (table, columns) in plan.reads() {
             if feeds.contains(&table) {
                 leaves.entry(table).or_default().extend(columns);
                 continue;
             }
-            if names.contains(&table) {
-                parents.insert(table.clone());
-            }
+            let is_member = names.contains(&table);
+            if is_member { &mut parents } else { &mut others }.insert(table.clone());
             let tops = columns.iter().filter_map(|path| path.split('.').next()).map(str::to_owned);
             needs.entry(table).or_default().extend(tops);
         }
@@ -304,6 +305,7 @@ pub(crate) fn reduce<'a>(
             passing,
             is_read: !needed.is_empty(),
             parents,
+            others,
             inputs: outside(catalog, &node.unique_id, inside),
         });
     }
