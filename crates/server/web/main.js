@@ -32,7 +32,8 @@ const Mark = () => html`<svg width="26" height="20" viewBox="0 0 26 20" aria-hid
 
 /** The stream's state as a thing to look at and to hear. */
 function useLiveState() {
-  const read = () => ({ status: live.status, paused: live.paused, count: live.pausedCount, rate: live.agg?.rate, down: live.downSince, updated: live.updated, readOnly: live.readOnly, stale: live.stale });
+  const read = () => ({ status: live.status, paused: live.paused, count: live.pausedCount, rate: live.agg?.rate, down: live.downSince, updated: live.updated, readOnly: live.readOnly, stale: live.stale,
+    tests: (live.health?.tests?.fail ?? 0) + (live.health?.tests?.error ?? 0) });
   const [state, put] = useState(read);
   useEffect(() => {
     const update = () => put((old) => { const now = read(); return JSON.stringify(old) === JSON.stringify(now) ? old : now; });
@@ -80,13 +81,12 @@ const Help = ({ onClose }) => html`<${Dialog} title="Keyboard" onClose=${onClose
 function useTitle(title) {
   const s = useLiveState();
   useEffect(() => {
-    const tests = (live.health?.tests?.fail ?? 0) + (live.health?.tests?.error ?? 0);
-    document.title = `${s.paused ? "‖ " : tests ? `⚠ ${tests} ` : s.status === "waiting" ? "○ " : ""}${title} · Clicktrail`;
+    document.title = `${s.paused ? "‖ " : s.tests ? `⚠ ${s.tests} ` : s.status === "waiting" ? "○ " : ""}${title} · Clicktrail`;
     const icon = document.getElementById("favicon");
     const base = icon.href.replace(/\/icon[^/]*\.svg$/, "");
     const wanted = `${base}/icon${s.status === "live" && !s.paused ? "-live" : ""}.svg`;
     if (icon.href !== wanted) icon.href = wanted;
-  }, [title, s.status, s.paused]);
+  }, [title, s.status, s.paused, s.tests]);
 }
 
 function App() {
