@@ -9,17 +9,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int64Array, StringViewArray, StringViewBuilder,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
-use md5::{Digest, Md5};
 
+use super::digests::Digests;
 use super::params::ParamLists;
 
 /// The name in SQL.
@@ -72,11 +70,10 @@ impl ScalarUDFImpl for Ga4EventKey {
             .collect::<Result<Vec<_>>>()?;
         let params = ParamLists::read(&args.args[SCALARS].to_array(rows)?)?;
         let items = Items::read(&args.args[SCALARS + 1].to_array(rows)?)?;
-        let mut builder = StringViewBuilder::with_capacity(rows);
-        let mut text = Vec::with_capacity(1024);
+        let mut keys = Digests::with_capacity(rows);
         let mut sorter = ParamSorter::default();
         for row in 0..rows {
-            text.clear();
+            let text = keys.text();
             let id = params.row(row).find(|&element| {
                 params.keys.is_valid(element)
                     && params.keys.value(element) == ID_PARAM
@@ -84,41 +81,20 @@ impl ScalarUDFImpl for Ga4EventKey {
             });
             for place in if id.is_some() { BESIDE_ID } else { WITHOUT_ID } {
                 match place {
-                    Some(place) => scalars[place].render(row, &mut text),
+                    Some(place) => scalars[place].render(row, text),
                     None => text.push(b'-'),
                 }
             }
             if let Some(element) = id {
-                render_param(&params, element, &mut text);
+                render_param(&params, element, text);
             } else {
-                sorter.render(&params, row, &mut text);
-                items.render(row, &mut text);
+                sorter.render(&params, row, text);
+                items.render(row, text);
             }
-            builder.append_value(hex(&Md5::digest(&text)).as_str());
+            keys.finish();
         }
-        Ok(ColumnarValue::Array(Arc::new(builder.finish())))
+        Ok(ColumnarValue::Array(Arc::new(keys.column())))
     }
-}
-
-/// A digest as text, without an allocation.
-pub(super) struct Hex([u8; 32]);
-
-impl Hex {
-    pub(super) fn as_str(&self) -> &str {
-        // Only ever filled with ASCII digits.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-/// Lower-case hexadecimal digits of an md5 digest.
-pub(super) fn hex(digest: &[u8]) -> Hex {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'0'; 32];
-    for (index, byte) in digest.iter().take(16).enumerate() {
-        text[2 * index] = DIGITS[usize::from(byte >> 4)];
-        text[2 * index + 1] = DIGITS[usize::from(byte & 15)];
-    }
-    Hex(text)
 }
 
 /// Appends `<byte length>:<text>`, the form that keeps ("ab", "c") and ("a", "bc") apart.

@@ -2,9 +2,11 @@
 //!
 //! To add one: a file here, a line in [`register`], a `default__`/`clicktrail__` macro in `demo/macros`.
 
+mod digests;
 mod domain;
 mod event_key;
 mod first_by;
+mod md5_lanes;
 mod money;
 mod params;
 mod text;

@@ -8,9 +8,9 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
-use md5::{Digest, Md5};
 
-use super::event_key::{hex, push_text};
+use super::digests::Digests;
+use super::event_key::push_text;
 use super::url::strings;
 
 /// Values that GA4 and careless tags write for "nothing" [2.7].
@@ -91,24 +91,29 @@ impl ScalarUDFImpl for HashKey {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let parts =
             (0..args.args.len()).map(|index| strings(&args, index)).collect::<Result<Vec<_>>>()?;
-        let mut builder = StringViewBuilder::with_capacity(args.number_rows);
-        // Rows of a session often follow each other.
-        let (mut text, mut last, mut key) = (Vec::new(), Vec::new(), hex(&Md5::digest([])));
+        let is_as_before = |row: usize| {
+            parts.iter().all(|part| {
+                part.is_valid(row) == part.is_valid(row - 1)
+                    && (part.is_null(row) || part.value(row) == part.value(row - 1))
+            })
+        };
+        let mut keys = Digests::with_capacity(args.number_rows);
         for row in 0..args.number_rows {
-            std::mem::swap(&mut text, &mut last);
-            text.clear();
+            // Rows of a session often follow each other.
+            if row > 0 && is_as_before(row) {
+                keys.repeat();
+                continue;
+            }
+            let text = keys.text();
             for part in &parts {
                 match part.is_valid(row) {
-                    true => push_text(part.value(row).as_bytes(), &mut text),
+                    true => push_text(part.value(row).as_bytes(), text),
                     false => text.push(b'-'),
                 }
             }
-            if text != last {
-                key = hex(&Md5::digest(&text));
-            }
-            builder.append_value(key.as_str());
+            keys.finish();
         }
-        Ok(ColumnarValue::Array(Arc::new(builder.finish())))
+        Ok(ColumnarValue::Array(Arc::new(keys.column())))
     }
 }
 
