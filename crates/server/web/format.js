@@ -126,6 +126,9 @@ export const bytes = (n) => (n < 1024 ? `${n} B` : n < 1048576 ? `${(n / 1024).t
 
 export const plural = (n, word) => `${count(n)} ${word}${Number(n) === 1 ? "" : /(ch|s)$/.test(word) ? "es" : "s"}`;
 
+/** Tests that failed or could not run, of counts by outcome. */
+export const failedTests = (counts) => (counts?.fail ?? 0) + (counts?.error ?? 0);
+
 /** `channel` → `Channel`. */
 export const capital = (word) => word.replace(/^./, (c) => c.toUpperCase());
 

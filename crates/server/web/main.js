@@ -4,7 +4,7 @@ import { seed } from "./api.js";
 import { address, go, link, set, useAddress } from "./store.js";
 import { HELP, listen } from "./keys.js";
 import { live, onLive, pause, resume, start } from "./live.js";
-import { span } from "./format.js";
+import { failedTests, span } from "./format.js";
 import { Dialog } from "./ui/menu.js";
 import { Palette } from "./ui/palette.js";
 import { Toasts, toast } from "./ui/toast.js";
@@ -33,7 +33,7 @@ const Mark = () => html`<svg width="26" height="20" viewBox="0 0 26 20" aria-hid
 /** The stream's state as a thing to look at and to hear. */
 function useLiveState() {
   const read = () => ({ status: live.status, paused: live.paused, count: live.pausedCount, rate: live.agg?.rate, down: live.downSince, updated: live.updated, readOnly: live.readOnly, stale: live.stale,
-    tests: (live.health?.tests?.fail ?? 0) + (live.health?.tests?.error ?? 0) });
+    tests: failedTests(live.health?.tests) });
   const [state, put] = useState(read);
   useEffect(() => {
     const update = () => put((old) => { const now = read(); return JSON.stringify(old) === JSON.stringify(now) ? old : now; });

@@ -39,7 +39,7 @@ const none = (text) => html`<p class="padded muted">${text}</p>`;
 const REST_SHOWN = 8;
 
 function Summary({ data, zone }) {
-  const counts = data.tests?.counts ?? {}, failed = (counts.fail ?? 0) + (counts.error ?? 0), all = Object.values(counts).reduce((a, b) => a + b, 0), stream = { ...data.stream }, last = stream.last_event_at;
+  const counts = data.tests?.counts ?? {}, failed = f.failedTests(counts), all = Object.values(counts).reduce((a, b) => a + b, 0), stream = { ...data.stream }, last = stream.last_event_at;
   // The stream tells its counters each second; what the page was told may be older.
   stream.late = live.agg?.late ?? stream.late;
   stream.duplicates = live.agg?.duplicate ?? stream.duplicates;

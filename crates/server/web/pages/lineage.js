@@ -44,7 +44,7 @@ export function Lineage({ state }) {
   }, [state.node, state.select, !!data]);
   const nameOf = new Map((data?.nodes ?? []).map((n) => [n.unique_id, n.name]));
   const nodes = (data?.nodes ?? []).map((n) => {
-    const failed = (n.tests?.fail ?? 0) + (n.tests?.error ?? 0), warned = n.tests?.warn ?? 0;
+    const failed = f.failedTests(n.tests), warned = n.tests?.warn ?? 0;
     return {
       id: n.name, name: n.name, kind: n.resource_type === "model" ? n.materialized : n.resource_type, chosen: n.selected,
       state: failed || n.status === "error" ? "fail" : warned ? "warned" : n.status === "skipped" ? "stale" : "",

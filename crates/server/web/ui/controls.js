@@ -2,7 +2,7 @@
 import { html, useLayoutEffect, useRef, useState } from "../h.js";
 import { link, readFilters, set, toggleFilter, writeFilters } from "../store.js";
 import { useAnswer } from "../api.js";
-import { ago, count, dated, day, longDay, moment, plural } from "../format.js";
+import { ago, count, dated, day, failedTests, longDay, moment, plural } from "../format.js";
 import { Dialog, Menu, Word } from "./menu.js";
 import { copy } from "./toast.js";
 import { Skeleton } from "./state.js";
@@ -93,7 +93,7 @@ export function Controls({ state, meta, events = [], currencies = [], compare = 
 export function Definition({ meta, models = true }) {
   const d = meta?.definition;
   if (!d) return html`<p class="definition"><span>…</span></p>`;
-  const tests = meta.tests, failed = (tests?.fail ?? 0) + (tests?.error ?? 0), warned = tests?.warn ?? 0, passed = tests?.pass ?? 0, zone = d.timezone;
+  const tests = meta.tests, failed = failedTests(tests), warned = tests?.warn ?? 0, passed = tests?.pass ?? 0, zone = d.timezone;
   return html`<p class="definition">
     ${models && html`<span><${Word} text=${d.model_text ?? "Last non-direct click"}>${d.direct}. Each conversion is divided whole under each attribution model; <a href="/settings">Settings</a> says how. Filtered figures are counted under this attribution model.<//></span>`}
     <span><${Word} text=${`${d.lookback_days}-day lookback`}>A touch counts when it is at most ${d.lookback_days} days older than the conversion, to the microsecond. Conversions whose window starts before the first loaded day cannot show their true first touch: models of the first touch leave them out, and say how many.<//></span>
